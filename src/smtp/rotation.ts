@@ -1,0 +1,199 @@
+import { Account, type AccountFacts, type RestRules } from "./account.js";
+import type { Hour } from "./quota.js";
+
+/** A campaign that looks for accounts: those of its owner, or all when it has none; only some servers when it is distributed. */
+export interface Seeker {
+  readonly campaignId: number;
+  readonly owner: number | undefined;
+  readonly servers: ReadonlySet<number> | undefined;
+}
+
+/** A reserved place for one mail at one account. */
+export interface Seat {
+  readonly account: Account;
+  readonly campaignId: number;
+  /** The hour it counts in, once the mail passed the gate. */
+  passed: Hour | undefined;
+  done: boolean;
+}
+
+export interface RotationOptions extends RestRules {
+  readonly connections: number;
+  readonly horizon: number;
+  /** Wall-clock milliseconds. */
+  readonly now: () => number;
+  /** The calendar hour of `legacyZone` at a given time. */
+  readonly hourAt: (epochMs: number) => Hour;
+  readonly nextHour: (epochMs: number) => number;
+  readonly nextDay: (epochMs: number) => number;
+}
+
+/**
+ * Which account sends the next mail, and how many more can be sent soon.
+ * Fairness comes from equal backlogs: every campaign that wants an account keeps the same number of mails claimed for it, and at
+ * most its equal part of what the limits leave, so an account serves campaigns evenly however different their sizes are.
+ */
+export class Rotation {
+  private readonly accounts = new Map<number, Account>();
+  private readonly seekers = new Map<number, Seeker>();
+  private turn = 0;
+
+  constructor(private readonly options: RotationOptions) {}
+
+  all(): readonly Account[] {
+    return [...this.accounts.values()];
+  }
+
+  account(id: number): Account | undefined {
+    return this.accounts.get(id);
+  }
+
+  /** Takes over the accounts as the database has them now; one that is gone gets no more mail. */
+  load(facts: readonly AccountFacts[], usage: ReadonlyMap<number, { hour: number; day: number }>): void {
+    const now = this.options.now();
+    const hour = this.options.hourAt(now);
+    const present = new Set(facts.map((f) => f.id));
+    for (const id of this.accounts.keys()) if (!present.has(id)) this.accounts.delete(id);
+    for (const f of facts) {
+      const known = this.accounts.get(f.id) ?? new Account(f, hour, now);
+      known.facts = f;
+      known.quota.load({ hourly: f.hourlyLimit, daily: f.dailyLimit }, usage.get(f.id) ?? { hour: 0, day: 0 }, hour);
+      this.accounts.set(f.id, known);
+    }
+  }
+
+  /** The campaign wants to send: it counts in the shares until it leaves. */
+  enter(seeker: Seeker): void {
+    this.seekers.set(seeker.campaignId, seeker);
+  }
+
+  leave(campaignId: number): void {
+    this.seekers.delete(campaignId);
+  }
+
+  /** How many mails of this campaign can be claimed now. */
+  room(seeker: Seeker): number {
+    return this.open(seeker).reduce((sum, { free }) => sum + free, 0);
+  }
+
+  /** How many it could have waiting in all: the measure for a claim that is worth its statements. */
+  capacity(seeker: Seeker): number {
+    return this.offers(seeker).reduce((sum, { most }) => sum + most, 0);
+  }
+
+  /** Reserves up to n places, one account after the other, the least loaded first. */
+  reserve(seeker: Seeker, n: number): Seat[] {
+    const open = this.open(seeker);
+    const rotated = [...open.slice(this.turn % (open.length || 1)), ...open.slice(0, this.turn % (open.length || 1))];
+    rotated.sort((a, b) => a.account.backlog - b.account.backlog);
+    this.turn += 1;
+    const seats: Seat[] = [];
+    for (let taken = -1; seats.length < n && taken !== seats.length; ) {
+      taken = seats.length;
+      for (const entry of rotated) {
+        if (seats.length >= n || entry.free < 1) continue;
+        entry.free -= 1;
+        seats.push(this.seat(entry.account, seeker.campaignId));
+      }
+    }
+    return seats;
+  }
+
+  /** At the gate: may this mail count in the present hour? */
+  pass(seat: Seat): boolean {
+    seat.passed = seat.account.quota.pass(this.options.hourAt(this.options.now()));
+    return seat.passed !== undefined;
+  }
+
+  /** The mail was provably not taken: its place is free again. */
+  giveBack(seat: Seat): void {
+    if (seat.passed) seat.account.quota.passedBack(seat.passed);
+    else seat.account.quota.giveBack();
+    this.leaveSeat(seat);
+  }
+
+  /** The mail was sent, or nobody knows: it counts. Called when it is certain; `stored` when the database has it. */
+  used(seat: Seat): void {
+    seat.account.done(this.options.now());
+    this.leaveSeat(seat);
+  }
+
+  stored(seat: Seat): void {
+    if (seat.passed) seat.account.quota.storedIn(seat.passed);
+  }
+
+  /** Why nothing can be sent now, and in how many milliseconds that ends; undefined when something can or no account exists. */
+  nextOpening(seeker: Seeker): { inMs: number; why: string } | undefined {
+    const now = this.options.now();
+    let best: { inMs: number; why: string } | undefined;
+    for (const account of this.eligible(seeker)) {
+      const opening = this.opening(account, now);
+      if (best === undefined || opening.inMs < best.inMs) best = opening;
+    }
+    return best;
+  }
+
+  private opening(account: Account, now: number): { inMs: number; why: string } {
+    const rest = account.restsUntil(now);
+    const reached = account.quota.reached(this.options.hourAt(now));
+    if (reached === undefined) return { inMs: Math.max(0, rest - now), why: rest ? "every account rests" : "" };
+    const limit = reached === "daily" ? this.options.nextDay(now) : this.options.nextHour(now);
+    return { inMs: Math.max(limit, rest) - now, why: `every account has reached its ${reached} limit or rests` };
+  }
+
+  private open(seeker: Seeker): { account: Account; free: number }[] {
+    const offers = this.offers(seeker);
+    return offers
+      .map(({ account, most }) => ({ account, free: most - (account.waiting.get(seeker.campaignId) ?? 0) }))
+      .filter(({ free }) => free >= 1);
+  }
+
+  /** For each account that may send: the most mails of this campaign to keep claimed for it. */
+  private offers(seeker: Seeker): { account: Account; most: number }[] {
+    const now = this.options.now();
+    const hour = this.options.hourAt(now);
+    return this.eligible(seeker)
+      .filter((account) => account.restsUntil(now) === 0)
+      .map((account) => ({ account, most: this.most(account, seeker.campaignId, hour) }));
+  }
+
+  private most(account: Account, campaignId: number, hour: Hour): number {
+    // An account whose suspension has just ended is tried with one mail.
+    if (account.health === "suspended") return account.backlog === 0 ? 1 : 0;
+    const mine = account.waiting.get(campaignId) ?? 0;
+    const room = Math.ceil(account.quota.room(hour) / Math.max(1, this.wanting(account)));
+    return Math.min(account.depth(this.options.connections, this.options.horizon), mine + Math.min(room, account.quota.room(hour)));
+  }
+
+  private wanting(account: Account): number {
+    let wanting = 0;
+    for (const seeker of this.seekers.values()) if (this.serves(account, seeker)) wanting += 1;
+    return wanting;
+  }
+
+  /** Degraded accounts serve only when no sound one is left. */
+  private eligible(seeker: Seeker): Account[] {
+    const serving = this.all().filter((account) => this.serves(account, seeker));
+    const sound = serving.filter((account) => account.health !== "degraded");
+    return sound.length > 0 ? sound : serving;
+  }
+
+  private serves(account: Account, seeker: Seeker): boolean {
+    if (seeker.owner !== undefined && account.facts.owner !== seeker.owner) return false;
+    return seeker.servers === undefined || seeker.servers.has(account.facts.serverId);
+  }
+
+  private seat(account: Account, campaignId: number): Seat {
+    account.quota.reserve();
+    account.waiting.set(campaignId, (account.waiting.get(campaignId) ?? 0) + 1);
+    return { account, campaignId, passed: undefined, done: false };
+  }
+
+  private leaveSeat(seat: Seat): void {
+    if (seat.done) return;
+    seat.done = true;
+    const left = (seat.account.waiting.get(seat.campaignId) ?? 1) - 1;
+    if (left > 0) seat.account.waiting.set(seat.campaignId, left);
+    else seat.account.waiting.delete(seat.campaignId);
+  }
+}

@@ -1,0 +1,264 @@
+import { readFileSync } from "node:fs";
+import SMTPConnection from "nodemailer/lib/smtp-connection";
+import { after } from "../clock.js";
+import { classify, type Failure } from "./classify.js";
+import { type Gate, GatedBody } from "./gatedBody.js";
+import type { Phase, Verdict } from "./verdict.js";
+
+export interface Timeouts {
+  readonly dns: number;
+  readonly connect: number;
+  readonly greeting: number;
+  readonly command: number;
+  readonly body: number;
+  readonly afterDot: number;
+}
+
+/** How to reach and log in to one account's server. */
+export interface SessionTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly encryption: "ssl" | "tls" | "";
+  readonly user: string;
+  readonly password: string;
+  readonly clearLogin: boolean;
+  readonly verify: boolean;
+  readonly caFile?: string | undefined;
+  readonly heloName?: string | undefined;
+  readonly timeouts: Timeouts;
+}
+
+export interface Envelope {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A failure to open a session, with its verdict. */
+export class SessionRefused extends Error {
+  constructor(readonly verdict: Verdict) {
+    super(verdict.kind === "refused" ? verdict.reply : verdict.kind);
+  }
+}
+
+type Outcome = { error: Failure } | { reply: string };
+
+/**
+ * One logged-in SMTP connection of one account: sends a mail at a time, phase by phase, and knows at every instant whether the
+ * server may have the mail (RFC 5321 §4.5.3.2 for the deadlines; the one after the dot is long, because a short one doubles mail).
+ */
+export class Session {
+  private alive = true;
+  private sent = 0;
+  private lost: ((error: Failure) => void) | undefined;
+  private readonly born: number;
+
+  private constructor(
+    private readonly connection: SMTPConnection,
+    private readonly target: SessionTarget,
+    readonly anonymous: boolean,
+    now: number,
+  ) {
+    this.born = now;
+    connection.on("error", (error: Failure) => this.end(error));
+    connection.on("end", () => this.end({ message: "connection closed by the server", code: "ECONNECTION" }));
+  }
+
+  /** Connects, encrypts and logs in; throws SessionRefused. */
+  static async open(target: SessionTarget, now: number): Promise<Session> {
+    const connection = new SMTPConnection(optionsFor(target));
+    const { dns, connect, greeting, command } = target.timeouts;
+    let phase: Phase = "connect";
+    const cancel = after(dns + connect + greeting + 4 * command, () => connection.close());
+    try {
+      await answer((done) => connection.connect(done), connection);
+      phase = "login";
+      if (!connection.allowsAuth) return new Session(connection, target, true, now);
+      if (!connection.secure && !target.clearLogin) throw clearLogin(target.host);
+      await answer((done) => connection.login({ user: target.user, pass: target.password }, done), connection);
+      return new Session(connection, target, false, now);
+    } catch (error) {
+      connection.on("error", () => undefined);
+      connection.close();
+      throw new SessionRefused(classify(error as Failure, phase));
+    } finally {
+      cancel();
+    }
+  }
+
+  get usable(): boolean {
+    return this.alive;
+  }
+
+  get messages(): number {
+    return this.sent;
+  }
+
+  get openedAt(): number {
+    return this.born;
+  }
+
+  /** Whether the server takes addresses beyond ASCII (RFC 6531); nodemailer would send them raw to any server. */
+  get takesUtf8(): boolean {
+    return this.extensions.includes("SMTPUTF8");
+  }
+
+  /**
+   * Sends one mail. The gate is asked after the 354, right before the end of the body; `abort` closes the connection when the
+   * mail has not come that far, and does nothing afterwards: what is in flight lands.
+   */
+  async send(envelope: Envelope, mail: Buffer, gate: Gate, abort: AbortSignal): Promise<Verdict> {
+    const at: { phase: Phase } = { phase: "envelope" };
+    let withheld = false;
+    let deadline = after(this.budget(), () => this.cut("no end of the mail within its time"));
+    const guarded: Gate = async () => {
+      at.phase = "body";
+      const open = !abort.aborted && (await gate());
+      withheld = !open;
+      return open;
+    };
+    const body = new GatedBody(mail, guarded, () => {
+      at.phase = "dot";
+      deadline();
+      deadline = after(this.target.timeouts.afterDot, () => this.cut("no reply after the final dot within its time"));
+      this.socket?.setTimeout(this.target.timeouts.afterDot + 1000);
+    });
+    const aborted = () => {
+      if (at.phase === "dot") return;
+      withheld = true;
+      this.cut("stopped before the final dot");
+    };
+    abort.addEventListener("abort", aborted, { once: true });
+    this.sent += 1;
+    const outcome = abort.aborted ? { error: { message: "stopped" } } : await this.transmit(envelope, body, mail.length);
+    abort.removeEventListener("abort", aborted);
+    deadline();
+    if (abort.aborted && at.phase !== "dot") withheld = true;
+    this.socket?.setTimeout(this.target.timeouts.command);
+    if ("reply" in outcome) return { kind: "accepted", reply: outcome.reply.slice(0, 300) };
+    body.destroy();
+    return this.judge(outcome.error, at.phase, withheld);
+  }
+
+  /** Says QUIT when the connection still stands; never rejects. */
+  async close(): Promise<void> {
+    if (!this.alive) return;
+    this.alive = false;
+    const gone = new Promise<void>((resolve) => this.connection.once("end", resolve));
+    this.connection.quit();
+    const cancel = after(1000, () => this.connection.close());
+    await gone;
+    cancel();
+  }
+
+  private async judge(error: Failure, phase: Phase, withheld: boolean): Promise<Verdict> {
+    if (withheld) {
+      // DATA is open on this connection: only closing it keeps the mail unsent.
+      this.cut("withheld");
+      return { kind: "withheld", reason: "the gate is closed" };
+    }
+    const verdict = classify(error, phase);
+    if (verdict.kind === "deferred" || verdict.kind === "rejected") await this.reset();
+    else this.cut("after a fault");
+    return verdict;
+  }
+
+  /** A refused recipient leaves the transaction open; RSET makes the connection fit for the next mail. */
+  private async reset(): Promise<void> {
+    if (!this.alive) return;
+    const outcome = await this.race((done) => this.connection.reset((error) => done(error ? { error } : { reply: "" })));
+    if ("error" in outcome) this.cut("RSET failed");
+  }
+
+  private transmit(envelope: Envelope, body: GatedBody, size: number): Promise<Outcome> {
+    return this.race((done) =>
+      this.connection.send({ from: envelope.from, to: [envelope.to], size }, body, (error, info) =>
+        done(error ? { error } : { reply: info?.response ?? "" }),
+      ),
+    );
+  }
+
+  /** Ends with the answer or with the loss of the connection, whichever comes first. */
+  private race(start: (done: (outcome: Outcome) => void) => void): Promise<Outcome> {
+    return new Promise((resolve) => {
+      if (!this.alive) return resolve({ error: { message: "connection is closed", code: "ECONNECTION" } });
+      this.lost = (error) => resolve({ error });
+      start(resolve);
+    });
+  }
+
+  private budget(): number {
+    const { command, body } = this.target.timeouts;
+    return 4 * command + body;
+  }
+
+  private cut(why: string): void {
+    this.end({ message: why, code: "ETIMEDOUT" });
+    this.connection.close();
+  }
+
+  private end(error: Failure): void {
+    this.alive = false;
+    this.lost?.(error);
+    this.lost = undefined;
+  }
+
+  private get socket() {
+    return this.connection._socket || undefined;
+  }
+
+  private get extensions(): readonly string[] {
+    return (this.connection as unknown as { _supportedExtensions?: string[] })._supportedExtensions ?? [];
+  }
+}
+
+function optionsFor(target: SessionTarget) {
+  const { timeouts } = target;
+  return {
+    host: target.host,
+    port: target.port,
+    secure: target.encryption === "ssl",
+    // '' encrypts when the server offers STARTTLS; a failed handshake is an error there too, never a fall-back (contract §5).
+    requireTLS: target.encryption === "tls",
+    ...(target.heloName ? { name: target.heloName } : {}),
+    dnsTimeout: timeouts.dns,
+    connectionTimeout: timeouts.connect,
+    greetingTimeout: timeouts.greeting,
+    socketTimeout: timeouts.command,
+    socketCloseTimeout: 1000,
+    maxResponseSize: 64 * 1024,
+    tls: {
+      minVersion: "TLSv1.2" as const,
+      rejectUnauthorized: target.verify,
+      ...(target.caFile ? { ca: certificate(target.caFile) } : {}),
+    },
+  };
+}
+
+const certificates = new Map<string, string>();
+
+function certificate(file: string): string {
+  const known = certificates.get(file) ?? readFileSync(file, "utf8");
+  certificates.set(file, known);
+  return known;
+}
+
+function clearLogin(host: string): Failure {
+  const message = `${host} offers no encryption and smtp.clearLogin does not allow a password in clear`;
+  return { message, code: "EAUTH" };
+}
+
+/** Runs a step of the handshake; it fails too when the connection does. */
+function answer(step: (done: (error?: Failure | null) => void) => void, connection: SMTPConnection): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Failure) => finish(() => reject(error));
+    const gone = () => fail({ message: "connection closed during the handshake", code: "ECONNECTION" });
+    const finish = (end: () => void) => {
+      connection.removeListener("error", fail);
+      connection.removeListener("end", gone);
+      end();
+    };
+    connection.once("error", fail);
+    connection.once("end", gone);
+    step((error) => (error ? fail(error) : finish(resolve)));
+  });
+}

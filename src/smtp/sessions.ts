@@ -1,0 +1,84 @@
+import type { Clock } from "../clock.js";
+import { Lending } from "../pool/lending.js";
+import { Session, SessionRefused, type SessionTarget } from "./session.js";
+import type { Verdict } from "./verdict.js";
+
+export interface SessionsOptions {
+  readonly clock: Clock;
+  readonly perAccount: number;
+  readonly maxMessages: number;
+  readonly idleLimit: number;
+}
+
+/** A place for one connection; it connects when a mail needs it, so that a refusal reaches that mail and nobody else waits for it. */
+interface Line {
+  session: Session | undefined;
+}
+
+/** The open sessions of every account, lent a mail at a time and kept for the next one. */
+export class Sessions {
+  private readonly lent = new Map<number, { key: string; lending: Lending<Line> }>();
+
+  constructor(private readonly options: SessionsOptions) {}
+
+  /**
+   * Lends a session of this account to `work`. `ready` is asked once it is this mail's turn, before anything is dialled;
+   * a session that cannot be opened comes back as its verdict.
+   */
+  use(accountId: number, target: SessionTarget, ready: () => boolean, work: (session: Session) => Promise<Verdict>): Promise<Verdict> {
+    return this.lending(accountId, target).use(async (line) => {
+      if (!ready()) return { kind: "withheld", reason: "stopped before it was its turn" };
+      try {
+        line.session = await this.open(line, target);
+      } catch (error) {
+        if (error instanceof SessionRefused) return error.verdict;
+        throw error;
+      }
+      return work(line.session);
+    }, () => true);
+  }
+
+  /** Closes every session; those that are lent have `ms` to come back. */
+  async close(ms: number): Promise<void> {
+    const all = [...this.lent.values()];
+    this.lent.clear();
+    await Promise.all(all.map(({ lending }) => lending.drain(ms)));
+  }
+
+  private async open(line: Line, target: SessionTarget): Promise<Session> {
+    const { session } = line;
+    if (session?.usable && session.messages < this.options.maxMessages) return session;
+    line.session = undefined;
+    await session?.close();
+    return Session.open(target, this.options.clock.monotonic());
+  }
+
+  private lending(accountId: number, target: SessionTarget): Lending<Line> {
+    const key = JSON.stringify(target);
+    const known = this.lent.get(accountId);
+    if (known?.key === key) return known.lending;
+    // A changed password or host: the old sessions end when they come back.
+    known?.lending.drain(0).catch(() => undefined);
+    const lending = this.create(target);
+    this.lent.set(accountId, { key, lending });
+    return lending;
+  }
+
+  private create(target: SessionTarget): Lending<Line> {
+    const { clock, idleLimit } = this.options;
+    return new Lending<Line>({
+      what: `session at ${target.host}:${target.port}`,
+      max: this.options.perAccount,
+      acquireTimeout: undefined,
+      tries: 1,
+      pause: () => 0,
+      sweepEvery: idleLimit,
+      idleLimit,
+      clock,
+      create: async () => ({ session: undefined }),
+      destroy: async (line) => line.session?.close(),
+      fit: async () => true,
+      worthRetrying: () => false,
+    });
+  }
+}
