@@ -25,8 +25,8 @@ export class Sessions {
    * Lends a session of this account to `work`. `ready` is asked once it is this mail's turn, before anything is dialled;
    * a session that cannot be opened comes back as its verdict.
    */
-  use(accountId: number, target: SessionTarget, ready: () => boolean, work: (session: Session) => Promise<Verdict>): Promise<Verdict> {
-    return this.lending(accountId, target).use(async (line) => {
+  use<R>(accountId: number, target: SessionTarget, ready: () => boolean, work: (session: Session) => Promise<R>): Promise<R | Verdict> {
+    return this.lending(accountId, target).use<R | Verdict>(async (line) => {
       if (!ready()) return { kind: "withheld", reason: "stopped before it was its turn" };
       try {
         line.session = await this.open(line, target);

@@ -12,7 +12,7 @@ export interface Claim {
   readonly failingFor: number;
   /** Whether campaignd_retry has an entry for it. */
   readonly hasEntry: boolean;
-  readonly before: Before;
+  readonly before: Before & { readonly attempts: number | null };
   readonly seat: Seat;
   readonly batch: Batch;
   /** Place in the claim record. */
@@ -41,6 +41,10 @@ export class Batch {
   add(claim: Claim): void {
     this.claims.push(claim);
     this.unfinished += 1;
+  }
+
+  get releasedMark(): number {
+    return this.released;
   }
 
   /** Ends when the claim may reach a connection; throws when it never may. */

@@ -1,0 +1,106 @@
+import type { Clock } from "../clock.js";
+import type { Database } from "../db/database.js";
+import { processingRows, settleForeign } from "../db/mailBlaster.js";
+import type { Running } from "../db/campaigns.js";
+import type { News } from "../events.js";
+import type { Conditions } from "../worker/conditions.js";
+
+export interface InterlockOptions {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly news: News;
+  readonly conditions: Conditions;
+  readonly inFlight: ReadonlyMap<number, unknown>;
+  readonly epoch: () => number;
+  /** Seconds after which a foreign row in `processing` is nobody's any more. */
+  readonly staleAfter: number;
+  readonly staleProcessing: "park" | "release";
+  readonly quietFor: number;
+  readonly force: boolean;
+  /** Rows of this campaign changed under us: count them anew. */
+  readonly changed: (campaignId: number, ids: readonly number[]) => void;
+}
+
+interface Foreign {
+  readonly mailId: number;
+  readonly campaignId: number;
+  readonly age: number;
+}
+
+/**
+ * Keeps campaignd and the legacy senders apart: while one is seen alive every campaign rests, and what a dead one left in
+ * `processing` is parked (contract §4, §7). Alive means rows turning `processing` that are not ours, or a process_pid that
+ * changes between two looks; an old value proves nothing.
+ */
+export class Interlock {
+  private readonly pids = new Map<number, number>();
+  private lastSeen = Number.NEGATIVE_INFINITY;
+  private resting = false;
+
+  constructor(private readonly options: InterlockOptions) {}
+
+  async look(list: readonly Running[]): Promise<void> {
+    const foreign = await this.foreignRows(list.map((running) => running.campaignId));
+    const evidence = this.newPid(list) ?? this.freshRow(foreign);
+    if (evidence) this.seen(evidence.what, evidence.campaignId);
+    else if (this.resting && this.options.clock.monotonic() - this.lastSeen >= this.options.quietFor) this.gone();
+    if (!this.resting) await this.settleStale(foreign);
+  }
+
+  private async foreignRows(campaigns: readonly number[]): Promise<Foreign[]> {
+    const { db, inFlight } = this.options;
+    const before = new Set(inFlight.keys());
+    const rows = await processingRows(db, campaigns);
+    // Ours before the look, or claimed during it: both are in one of the two views.
+    return rows.filter((row) => !before.has(row.mailId) && !inFlight.has(row.mailId));
+  }
+
+  private newPid(list: readonly Running[]): { what: string; campaignId: number } | undefined {
+    let evidence: { what: string; campaignId: number } | undefined;
+    for (const { campaignId, processPid } of list) {
+      const before = this.pids.get(campaignId);
+      if (before !== undefined && before !== processPid && processPid !== 0) {
+        evidence = { what: `process_pid of campaign ${campaignId} changed from ${before} to ${processPid}`, campaignId };
+      }
+      this.pids.set(campaignId, processPid);
+    }
+    return evidence;
+  }
+
+  private freshRow(foreign: readonly Foreign[]): { what: string; campaignId: number } | undefined {
+    const fresh = foreign.find((row) => row.age * 1000 < this.options.quietFor);
+    if (!fresh) return undefined;
+    return { what: `mail ${fresh.mailId} turned processing ${fresh.age} s ago and is not ours`, campaignId: fresh.campaignId };
+  }
+
+  private seen(evidence: string, campaignId: number): void {
+    const { clock, conditions, news, force, quietFor } = this.options;
+    this.lastSeen = clock.monotonic();
+    if (this.resting) return;
+    this.resting = true;
+    news.emit("legacy:seen", { evidence, campaignId });
+    if (force) return;
+    const text = `a legacy sender is alive (${evidence}): disable its cron line and its orchestrator; goes on ${quietFor / 1000} s after it was last seen, or with takeover.force`;
+    conditions.stop("legacy", text);
+  }
+
+  private gone(): void {
+    this.resting = false;
+    this.options.conditions.clear("legacy");
+    this.options.news.emit("legacy:gone", { quietMs: this.options.quietFor });
+  }
+
+  private async settleStale(foreign: readonly Foreign[]): Promise<void> {
+    const { db, news, epoch, staleAfter, staleProcessing, changed } = this.options;
+    const stale = foreign.filter((row) => row.age >= staleAfter);
+    const campaigns = [...new Set(stale.map((row) => row.campaignId))];
+    for (const campaignId of campaigns) {
+      const ids = stale.filter((row) => row.campaignId === campaignId).map((row) => row.mailId);
+      const why = "another sender left it in processing";
+      const rows = await settleForeign(db, epoch(), ids, staleAfter, staleProcessing, why);
+      if (rows === 0) continue;
+      news.emit(staleProcessing === "park" ? "foreign:parked" : "foreign:released", { campaignId, rows });
+      changed(campaignId, ids);
+    }
+  }
+}
