@@ -1,4 +1,4 @@
-import { configurationPage, exampleFile } from "../src/configReference.js";
+import { configurationPage, exampleFile } from "../src/config/reference.js";
 
 /** A file of the repository that is written from the code. */
 export interface Page {

@@ -27,19 +27,63 @@ export interface EventMap {
   "recovery:done": { released: number; parked: number; records: number };
   "monitor:failed": { err: string; napMs: number };
   "campaign:seen": { campaignId: number; description: string; source: string; owner: number };
-  "campaign:tallied": { campaignId: number; total: number; sent: number; failed: number; pending: number; healed: number; adopted: number };
-  "campaign:filled": { campaignId: number; inserted: number; present: number; suppressed: number; invalid: number; collisions: number };
+  "campaign:tallied": {
+    campaignId: number;
+    total: number;
+    sent: number;
+    failed: number;
+    pending: number;
+    healed: number;
+    adopted: number;
+  };
+  "campaign:filled": {
+    campaignId: number;
+    inserted: number;
+    present: number;
+    suppressed: number;
+    invalid: number;
+    collisions: number;
+  };
   "campaign:held": { campaignId: number; reason: string };
   "campaign:waiting": { campaignId: number; reason: string; seconds: number };
-  "campaign:progress": { campaignId: number; total: number; sent: number; failed: number; pending: number; rate: number };
-  "campaign:completed": { campaignId: number; total: number; sent: number; failed: number; unknown: number; ms: number };
+  "campaign:progress": {
+    campaignId: number;
+    total: number;
+    sent: number;
+    failed: number;
+    pending: number;
+    rate: number;
+  };
+  "campaign:completed": {
+    campaignId: number;
+    total: number;
+    sent: number;
+    failed: number;
+    unknown: number;
+    ms: number;
+  };
   "campaign:left": { campaignId: number; reason: string; due: number };
   "campaign:troubled": { campaignId: number; doing: string; err: string };
   "claim:made": { campaignId: number; batch: string; mails: number; ms: number };
   "claim:missed": { campaignId: number; batch: string; wanted: number; won: number };
   "mail:sent": { campaignId: number; mailId: number; account: number; attempt: number; ms: number; reply: string };
-  "mail:deferred": { campaignId: number; mailId: number; account: number; attempt: number; class: string; dueInMs: number; reply: string };
-  "mail:discarded": { campaignId: number; mailId: number; account: number; attempt: number; class: string; reply: string };
+  "mail:deferred": {
+    campaignId: number;
+    mailId: number;
+    account: number;
+    attempt: number;
+    class: string;
+    dueInMs: number;
+    reply: string;
+  };
+  "mail:discarded": {
+    campaignId: number;
+    mailId: number;
+    account: number;
+    attempt: number;
+    class: string;
+    reply: string;
+  };
   "mail:suppressed": { campaignId: number; mailId: number; reason: string };
   "mail:released": { campaignId: number; mailId: number; account: number; reason: string };
   "mail:unknown": { campaignId: number; mailId: number; account: number; messageId: string; why: string };
@@ -79,7 +123,10 @@ export const EVENTS: { readonly [K in keyof EventMap]: { readonly level: Level; 
   "campaign:seen": { level: "info", says: "A running campaign is taken up." },
   "campaign:tallied": { level: "info", says: "The campaign's rows are counted and odd ones healed." },
   "campaign:filled": { level: "info", says: "Every recipient of the campaign is in the queue." },
-  "campaign:held": { level: "error", says: "The campaign is paused before its first mail because something is missing." },
+  "campaign:held": {
+    level: "error",
+    says: "The campaign is paused before its first mail because something is missing.",
+  },
   "campaign:waiting": { level: "warn", says: "Nothing can be sent for now; the campaign goes on by itself." },
   "campaign:progress": { level: "info", says: "New counters are written." },
   "campaign:completed": { level: "info", says: "Every row of the campaign has its final state." },

@@ -15,8 +15,15 @@ const ADDRESS = /[^\s<>()[\]",;:@]+@([a-z0-9-]+(\.[a-z0-9-]+)+)/gi;
 
 /** Turns every piece of news into one JSON line with stable keys (event, campaignId, mailId, attempt, account, ms, err). */
 export function writeLog(news: News, options: LogOptions): { close(): void } {
-  const stream: DestinationStream & { flushSync?: () => void } = destination({ dest: options.file ?? 1, sync: false, mkdir: false });
-  const logger = pino({ level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: "says" }, stream);
+  const stream: DestinationStream & { flushSync?: () => void } = destination({
+    dest: options.file ?? 1,
+    sync: false,
+    mkdir: false,
+  });
+  const logger = pino(
+    { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: "says" },
+    stream,
+  );
   const clean = cleaner(options);
   const unsubscribe = news.subscribe((name: EventName, facts) => {
     const { level, says } = EVENTS[name];

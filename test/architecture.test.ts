@@ -12,11 +12,11 @@ const HOMES: Readonly<Record<string, RegExp>> = {
   "html-to-text": /^campaign\/text\.ts$/,
   "lru-cache": /^cache\//,
   mysql2: /^pool\//,
-  nodemailer: /^smtp\//,
+  nodemailer: /^(smtp\/|campaign\/mime\.ts$)/,
   "p-retry": /^backoff\.ts$/,
   pino: /^log\.ts$/,
-  yaml: /^config\w*\.ts$/,
-  zod: /^(config|settings?)\w*\.ts$/,
+  yaml: /^config\//,
+  zod: /^config\//,
 };
 
 const SQL = [

@@ -28,7 +28,8 @@ export interface CatalogOptions {
   readonly db: Database;
   readonly files: FileRoots;
   readonly maxMail: number;
-  readonly unescape: boolean;
+  /** Whether doubled escaping in stored texts is undone. */
+  readonly unescaping: boolean;
   readonly unsubscribe: Unsubscribe | undefined;
   readonly defaults: Readonly<Record<string, string>>;
   readonly zone: string;
@@ -72,7 +73,8 @@ export class Catalog {
     const missed = campaign.source.kind === "all" ? [] : addresses.filter((address) => !found.has(keyOf(address)));
     if (missed.length > 0) {
       // Not in its own source any more: whatever the lists know of the address (the list's own row first).
-      const elsewhere: Source = campaign.listId === undefined ? { kind: "all" } : { kind: "list", listId: campaign.listId };
+      const elsewhere: Source =
+        campaign.listId === undefined ? { kind: "all" } : { kind: "list", listId: campaign.listId };
       for (const { address, row } of await recipientRows(db, elsewhere, missed)) {
         if (!found.has(keyOf(address))) found.set(keyOf(address), recipientFields(row, "email", options));
       }
@@ -93,8 +95,8 @@ export class Catalog {
   }
 
   private async message(master: Master): Promise<CompiledMessage> {
-    const { unescape, unsubscribe } = this.options;
-    const clean = (text: string) => (unescape ? unescapeStored(text) : text);
+    const { unescaping, unsubscribe } = this.options;
+    const clean = (text: string) => (unescaping ? unescapeStored(text) : text);
     const body = await this.body(master, clean);
     const asHtml = master.templateId !== undefined || master.sendAsHtml || looksLikeHtml(body);
     const text = { html: asHtml ? body : null, text: asHtml ? null : body };
@@ -104,7 +106,9 @@ export class Catalog {
     const attachments = await this.attachments(master);
     const size = [...images, ...attachments].reduce((sum, file) => sum + (file.content.length * 4) / 3, body.length);
     if (size > this.options.maxMail) {
-      throw missing(`the mail would be ${Math.ceil(size / 1048576)} MB large; files.maxMail allows ${this.options.maxMail / 1048576} MB`);
+      throw missing(
+        `the mail would be ${Math.ceil(size / 1048576)} MB large; files.maxMail allows ${this.options.maxMail / 1048576} MB`,
+      );
     }
     return compile({ subject: clean(master.subject), ...text, images, attachments, listUnsubscribe: unsubscribe });
   }

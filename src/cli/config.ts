@@ -1,8 +1,8 @@
 import { Command } from "commander";
-import { type Config, configFile, describeConfig, loadConfig, sourcesOf } from "../config.js";
-import { variableOf } from "../configEnvironment.js";
-import { exampleFile, inline } from "../configReference.js";
-import type { Source, Tree } from "../configTree.js";
+import { type Config, configFile, describeConfig, loadConfig, sourcesOf } from "../config/config.js";
+import { variableOf } from "../config/environment.js";
+import { exampleFile, inline } from "../config/reference.js";
+import type { Source, Tree } from "../config/tree.js";
 import { EXIT_CONFIG, isKind } from "../errors.js";
 
 /** Where a command writes its answer and its complaints. */

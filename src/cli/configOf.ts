@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Config, loadConfig } from "../config.js";
+import { type Config, loadConfig } from "../config/config.js";
 import { EXIT_CONFIG, isKind } from "../errors.js";
 
 /** The configuration that a command runs with; when it is invalid says each problem, sets exit code 78 and returns undefined. */

@@ -23,6 +23,7 @@ program.parseAsync().catch((error: unknown) => {
 });
 
 function withConfig(command: Command): void {
-  if (!command.options.some((option) => option.long === "--config")) command.option("--config <file>", "configuration file");
+  if (!command.options.some((option) => option.long === "--config"))
+    command.option("--config <file>", "configuration file");
   for (const sub of command.commands) withConfig(sub);
 }

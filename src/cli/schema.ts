@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { systemClock } from "../clock.js";
-import type { Config } from "../config.js";
+import type { Config } from "../config/config.js";
 import { connect, type Server } from "../db/connect.js";
 import { type Probe, probe } from "../db/schema.js";
 import { advice, apply, grants, plan } from "../db/schemaApply.js";
@@ -18,7 +18,9 @@ export function schemaCommand(): Command {
     .command("probe")
     .description("say what is there and what is missing; changes nothing")
     .option("--json", "machine-readable")
-    .action(async (options: { json?: boolean }, command: Command) => withServers(command, (servers) => show(servers, options.json === true)));
+    .action(async (options: { json?: boolean }, command: Command) =>
+      withServers(command, (servers) => show(servers, options.json === true)),
+    );
   schema
     .command("plan")
     .description("print the DDL that apply would run, and index advice")
@@ -40,7 +42,11 @@ interface Login {
 type Servers = Readonly<Record<ServerName, Server>> & { readonly config: Config };
 
 /** Runs one command with both servers and closes them; a server that cannot be asked is one clear line and a non-zero exit. */
-async function withServers(command: Command, work: (servers: Servers) => Promise<void>, login: Login = {}): Promise<void> {
+async function withServers(
+  command: Command,
+  work: (servers: Servers) => Promise<void>,
+  login: Login = {},
+): Promise<void> {
   const config = configOf(command);
   if (!config) return;
   const news = new News();
@@ -58,7 +64,8 @@ async function withServers(command: Command, work: (servers: Servers) => Promise
 
 function asAdministrator(config: Config, login: Login): Config {
   if (login.user === undefined) return config;
-  const password = login.passwordFile === undefined ? "" : (readFileSync(login.passwordFile, "utf8").split("\n")[0] ?? "");
+  const password =
+    login.passwordFile === undefined ? "" : (readFileSync(login.passwordFile, "utf8").split("\n")[0] ?? "");
   return { ...config, servers: { ...config.servers, crm: { ...config.servers.crm, user: login.user, password } } };
 }
 
@@ -78,7 +85,9 @@ function lines(name: ServerName, server: Server, found: Probe): string[] {
   if (found.missing.length === 0) said.push("  every table and column that campaignd needs is there");
   if (name === "crm") said.push(`  campaignd's own tables: ${SIDE[found.sideTables]}`);
   if (found.clearLoginServers.length > 0) {
-    said.push(`  may get a login in clear when they offer no STARTTLS (smtp.clearLogin): ${found.clearLoginServers.join(", ")}`);
+    said.push(
+      `  may get a login in clear when they offer no STARTTLS (smtp.clearLogin): ${found.clearLoginServers.join(", ")}`,
+    );
   }
   return said;
 }
@@ -99,7 +108,8 @@ async function printPlan({ crm }: Servers): Promise<void> {
 
 async function applyAll({ crm, config }: Servers): Promise<void> {
   const found = await probe(crm.db);
-  if (found.sideTables === "newer") throw new Error("campaignd's own tables are of a newer version; nothing was changed");
+  if (found.sideTables === "newer")
+    throw new Error("campaignd's own tables are of a newer version; nothing was changed");
   await apply(crm.db, found.absentSideTables);
   const made = found.absentSideTables;
   print(made.length === 0 ? "campaignd's own tables are there already" : `created ${made.join(", ")}`);

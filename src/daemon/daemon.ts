@@ -1,18 +1,21 @@
 import { Catalog } from "../campaign/catalog.js";
 import { Suppression } from "../campaign/suppression.js";
 import type { Clock } from "../clock.js";
-import type { Config } from "../config.js";
+import type { Config } from "../config/config.js";
+import type { Running } from "../db/campaigns.js";
 import type { Server } from "../db/connect.js";
 import { Pulse } from "../db/pulse.js";
 import type { Probe } from "../db/schema.js";
 import type { News } from "../events.js";
 import { Interlock } from "../monitor/interlock.js";
 import { Monitor } from "../monitor/monitor.js";
+import { Reporter } from "../monitor/reporter.js";
 import type { Service } from "../service.js";
 import { Rotation } from "../smtp/rotation.js";
 import { Sessions } from "../smtp/sessions.js";
 import { Accounts } from "../worker/accounts.js";
 import type { Claim } from "../worker/batch.js";
+import { Carrier } from "../worker/carrier.js";
 import { Claimer } from "../worker/claimer.js";
 import type { Conditions } from "../worker/conditions.js";
 import { DueFeed } from "../worker/dueFeed.js";
@@ -23,9 +26,8 @@ import { Settler } from "../worker/settler.js";
 import { Supervisor } from "../worker/supervisor.js";
 import { survey } from "../worker/survey.js";
 import { Worker } from "../worker/worker.js";
-import { nextHour, nextMidnight, zonedDate, zonedStamp } from "../zone.js";
+import { catalogRules, legacyTime, sessionLimits, targetFor } from "./settings.js";
 import type { StateDir } from "./stateDir.js";
-import { targetFor } from "./target.js";
 
 export interface DaemonParts {
   readonly config: Config;
@@ -40,82 +42,117 @@ export interface DaemonParts {
   readonly usurped: () => void;
 }
 
-/** The object graph on one page, in start order; services stop in reverse (design: daemon/). */
+/** The object graph on one page, in start order; services stop in reverse. */
 export function assemble(parts: DaemonParts): { services: Service[]; monitor: Monitor } {
   const { config, clock, news, conditions, emailId, crm, probe, stateDir } = parts;
-  const zone = config.legacyZone;
-  const hour = (at = clock.now()) => {
-    const { hour: h } = zonedDate(at, zone);
-    return { date: zonedStamp(at, zone).slice(0, 10), hour: h };
-  };
-  const stamp = () => zonedStamp(clock.now(), zone);
+  const time = legacyTime(config, clock);
   const inFlight = new Map<number, Claim>();
+  const base = { news, clock, conditions, inFlight, db: crm.db, crm: crm.db, emailId: emailId.db, stamp: time.stamp };
+  const now = () => clock.now();
 
   const leadership = new Leadership({
-    ...config.lease, ...stateDir, news, clock, conditions, db: crm.db, pool: crm.pool,
-    hour: () => ({ ...hour(), stamp: stamp() }),
+    ...base,
+    ...config.lease,
+    ...stateDir,
+    pool: crm.pool,
+    hour: () => ({ ...time.hourAt(now()), stamp: time.stamp() }),
     usurped: parts.usurped,
   });
-  const rotation = new Rotation({
-    ...config.accounts, now: clock.now, hourAt: hour,
-    connections: config.smtp.maxConnectionsPerAccount, horizon: config.claim.horizon,
-    nextHour: (at) => nextHour(at, zone), nextDay: (at) => nextMidnight(at, zone),
-  });
-  const sessions = new Sessions({
-    clock, perAccount: config.smtp.maxConnectionsPerAccount, maxMessages: config.smtp.maxMessagesPerConnection, idleLimit: config.smtp.idleLimit,
-  });
-  const settler = new Settler({ ...config.settle, db: crm.db, news, clock, leadership, rotation, inFlight, stamp });
+  const epoch = () => leadership.epoch;
+  const connections = config.smtp.maxConnectionsPerAccount;
+  const rotation = new Rotation({ ...config.accounts, ...time, now, connections, horizon: config.claim.horizon });
+  const sessions = new Sessions({ ...sessionLimits(config), clock });
+  const settler = new Settler({ ...base, ...config.settle, leadership, rotation });
   const accounts = new Accounts({
-    ...config.accounts, db: crm.db, clock, news, rotation, settler, leadership, hour,
+    ...base,
+    ...config.accounts,
+    rotation,
+    settler,
+    leadership,
+    hour: () => time.hourAt(now()),
     target: (account) => targetFor(account, config),
     opened: () => supervisor.nudge(),
   });
   const suppression = new Suppression({ ...config.suppression, db: emailId.db });
-  const catalog = new Catalog({
-    db: emailId.db, zone, now: clock.now, unescape: config.compat.unescape, defaults: config.merge.defaults, allTenants: config.fill.allTenants,
-    files: { ...config.files, maxBytes: config.files.maxFile }, maxMail: config.files.maxMail,
-    unsubscribe: config.unsubscribe.url || config.unsubscribe.mailto ? config.unsubscribe : undefined,
-  });
+  const catalog = new Catalog({ ...catalogRules(config), db: emailId.db, now });
   const due = new DueFeed({
-    db: crm.db, clock, news, inFlight, campaigns: () => supervisor.campaigns(), arrived: (id) => supervisor.worker(id)?.nudge(),
+    ...base,
+    campaigns: () => supervisor.campaigns(),
+    arrived: (campaignId) => supervisor.worker(campaignId)?.nudge(),
+  });
+  const delivery = { sessions, now, account: (id: number) => accounts.get(id), rests };
+  const ahead = { catalog, suppression, clock, maxAge: config.suppression.maxAge };
+  const carrier = new Carrier({
+    ...base,
+    rotation,
+    accounts,
+    settler,
+    leadership,
+    delivery,
+    retry: config.retry,
+    readAhead: (campaign, claims) => readAhead(campaign, claims, ahead),
   });
   let batches = 0;
-  const hire = (campaignId: number, owner: number | undefined) =>
+  const claims = {
+    ...base,
+    rotation,
+    leadership,
+    due,
+    pendingIndex: probe.pendingIndex,
+    batchName: () => `${leadership.epoch}.${++batches}`,
+    window: () => Math.max(2 * connections * rotation.all().length, SMALLEST_WINDOW),
+  };
+  const filling = { ...base, ...config.fill, suppression, epoch, uniqueKey: probe.uniqueRecipient };
+  const hire = ({ campaignId, userId }: Running) =>
     new Worker(campaignId, {
-      ...config.claim, news, clock, rotation, accounts, settler, leadership, conditions, due, inFlight, retry: config.retry,
-      claimer: new Claimer(campaignId, {
-        db: crm.db, news, clock, rotation, leadership, due, inFlight, pendingIndex: probe.pendingIndex,
-        batchName: () => `${leadership.epoch}.${++batches}`,
-        window: () => Math.max(2 * config.smtp.maxConnectionsPerAccount * Math.max(1, rotation.all().length), 32),
-      }),
-      delivery: { sessions, now: clock.now, account: (id) => accounts.get(id), rests: (claim) => claim.seat.account.restsUntil(clock.now()) !== 0 },
-      load: () => catalog.load(campaignId, owner),
-      survey: () => survey(crm.db, () => leadership.epoch, campaignId),
-      fill: (campaign, stopped, inserted) =>
-        fill(campaign, {
-          ...config.fill, emailId: emailId.db, crm: crm.db, clock, suppression, epoch: () => leadership.epoch, uniqueKey: probe.uniqueRecipient,
-        }, stopped, inserted),
-      readAhead: (campaign, claims) => readAhead(campaign, claims, { catalog, suppression, clock, maxAge: config.suppression.maxAge }),
+      ...base,
+      ...config.claim,
+      rotation,
+      accounts,
+      due,
+      carrier,
+      claimer: new Claimer(campaignId, claims),
+      load: () => catalog.load(campaignId, userId),
+      survey: () => survey(crm.db, epoch, campaignId),
+      fill: (campaign, stopped, inserted) => fill(campaign, filling, stopped, inserted),
       hold: (reason) => monitor.hold(campaignId, reason),
       idle: () => monitor.nudge(),
     });
   const supervisor: Supervisor = new Supervisor({
     news,
-    hire: (running) => hire(running.campaignId, running.userId),
-    left: (running, worker) => monitor.left(running, worker),
+    hire,
+    left: (running, worker) => reporter.left(running, worker),
   });
+  const reporter: Reporter = new Reporter({ ...base, leadership, supervisor, settler });
   const interlock = new Interlock({
-    ...config.takeover, db: crm.db, clock, news, conditions, inFlight, epoch: () => leadership.epoch,
-    staleAfter: Math.ceil(config.takeover.staleAfter / 1000),
-    changed: (campaignId, ids) => {
-      for (const id of ids) supervisor.worker(campaignId)?.tally?.inserted(id, 0);
-    },
+    ...base,
+    ...config.takeover,
+    epoch,
+    changed: (campaignId, ids) => supervisor.worker(campaignId)?.recountLater(ids),
   });
   const monitor: Monitor = new Monitor({
-    emailId: emailId.db, crm: crm.db, clock, news, conditions, leadership, supervisor, settler, interlock,
-    cadence: config.monitor, blind: config.monitor.blind, stamp,
+    ...base,
+    leadership,
+    supervisor,
+    settler,
+    interlock,
+    reporter,
+    cadence: config.monitor,
+    blind: config.monitor.blind,
   });
-  const closing: Service = { name: "smtp sessions", start: async () => undefined, stop: () => sessions.close(config.pool.drain) };
-  const services = [new Pulse(emailId.db, clock), new Pulse(crm.db, clock), leadership, closing, settler, accounts, due, monitor];
-  return { services, monitor };
+
+  function rests(claim: Claim): boolean {
+    return claim.seat.account.restsUntil(now()) !== 0;
+  }
+
+  const closing = {
+    name: "smtp sessions",
+    start: async () => undefined,
+    stop: () => sessions.close(config.pool.drain),
+  };
+  const pulses = [new Pulse(emailId.db, clock), new Pulse(crm.db, clock)];
+  return { services: [...pulses, leadership, closing, settler, accounts, due, monitor], monitor };
 }
+
+/** Rows kept released ahead of need even where few connections are open. */
+const SMALLEST_WINDOW = 32;

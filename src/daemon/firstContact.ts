@@ -22,7 +22,11 @@ export async function firstContact(
     const from = clock.monotonic();
     try {
       const found = await probe(server.db);
-      news.emit("db:connected", { server: name, ms: Math.round(clock.monotonic() - from), version: server.setup.traits?.version ?? "" });
+      news.emit("db:connected", {
+        server: name,
+        ms: Math.round(clock.monotonic() - from),
+        version: server.setup.traits?.version ?? "",
+      });
       return accept(name, found, news);
     } catch (error) {
       if (isKind(error, "misconfigured", "schema")) throw new CampaigndError("config", advice(name, error));
@@ -36,17 +40,29 @@ export async function firstContact(
 
 function accept(name: ServerName, found: Probe, news: News): Probe {
   if (found.missing.length > 0) {
-    throw new CampaigndError("config", `servers.${name}: ${found.missing.join(", ")} missing; check servers.${name}.database and the grants of its user`);
+    throw new CampaigndError(
+      "config",
+      `servers.${name}: ${found.missing.join(", ")} missing; check servers.${name}.database and the grants of its user`,
+    );
   }
   if (found.sideTables === "absent") {
     const tables = found.absentSideTables.join(", ");
-    throw new CampaigndError("config", `campaignd's own tables are missing on Server 2 (${tables}); create them with: campaignd schema apply`);
+    throw new CampaigndError(
+      "config",
+      `campaignd's own tables are missing on Server 2 (${tables}); create them with: campaignd schema apply`,
+    );
   }
   if (found.sideTables === "newer") {
-    throw new CampaigndError("config", "campaignd's own tables are of a newer version; run the campaignd that made them, or a later one");
+    throw new CampaigndError(
+      "config",
+      "campaignd's own tables are of a newer version; run the campaignd that made them, or a later one",
+    );
   }
   if (found.sideTables === "older") {
-    throw new CampaigndError("config", "campaignd's own tables are of an older version; bring them up to date with: campaignd schema apply");
+    throw new CampaigndError(
+      "config",
+      "campaignd's own tables are of an older version; bring them up to date with: campaignd schema apply",
+    );
   }
   for (const note of found.notes) news.emit("schema:missing", { server: name, ...note });
   return found;

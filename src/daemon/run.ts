@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { systemClock } from "../clock.js";
-import type { Config } from "../config.js";
+import type { Config } from "../config/config.js";
 import { connect, type Server } from "../db/connect.js";
 import { CampaigndError, describe, EXIT_CONFIG, isKind } from "../errors.js";
 import { News } from "../events.js";
@@ -27,7 +27,10 @@ const clock = systemClock;
 export async function run(options: RunOptions): Promise<number> {
   const { config } = options;
   const news = new News();
-  const log = writeLog(news, { ...config.log, secrets: [config.servers.emailId.password, config.servers.crm.password] });
+  const log = writeLog(news, {
+    ...config.log,
+    secrets: [config.servers.emailId.password, config.servers.crm.password],
+  });
   const ending = new Ending();
   const forget = ending.listen();
   try {
@@ -56,7 +59,17 @@ async function live(options: RunOptions, news: News, ending: Ending): Promise<nu
       firstContact("crm", crm, clock, news, ending.signal),
     ]);
     if (!probe || ending.signal.aborted) return 0;
-    const daemon = assemble({ ...options, clock, news, conditions, emailId, crm, probe, stateDir, usurped: () => ending.usurp() });
+    const daemon = assemble({
+      ...options,
+      clock,
+      news,
+      conditions,
+      emailId,
+      crm,
+      probe,
+      stateDir,
+      usurped: () => ending.usurp(),
+    });
     await services.start(daemon.services);
     news.emit("daemon:started", { version: options.version, pid: process.pid, owner: stateDir.owner });
     await ending.wait(options.untilIdle ? () => daemon.monitor.idle : undefined);
@@ -68,7 +81,13 @@ async function live(options: RunOptions, news: News, ending: Ending): Promise<nu
 }
 
 /** No new claims, unsent ones go back, what is in flight lands; gives up after shutdown.drain or at a second signal. */
-async function stop(services: Services, conditions: Conditions, config: Config, news: News, ending: Ending): Promise<number> {
+async function stop(
+  services: Services,
+  conditions: Conditions,
+  config: Config,
+  news: News,
+  ending: Ending,
+): Promise<number> {
   const from = clock.monotonic();
   news.emit("daemon:stopping", { reason: ending.reason });
   conditions.stop("shutdown", "the daemon is stopping");
@@ -77,7 +96,11 @@ async function stop(services: Services, conditions: Conditions, config: Config, 
   const patience = Promise.race([clock.sleep(config.shutdown.drain, late.signal), ending.again()]).then(() => false);
   const clean = await Promise.race([drained, patience]);
   late.abort();
-  if (!clean) throw new CampaigndError("stopped", "stopped before everything in flight had landed; what was released is parked at the next start");
+  if (!clean)
+    throw new CampaigndError(
+      "stopped",
+      "stopped before everything in flight had landed; what was released is parked at the next start",
+    );
   news.emit("daemon:stopped", { ms: Math.round(clock.monotonic() - from) });
   return ending.failed ? 1 : 0;
 }

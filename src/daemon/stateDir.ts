@@ -45,7 +45,12 @@ function bind(name: string, dir: string): Promise<Server> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       if (error.code !== "EADDRINUSE") return reject(error);
-      reject(new CampaigndError("stopped", `another campaignd already uses stateDir ${dir}; stop it, or give this one a stateDir of its own`));
+      reject(
+        new CampaigndError(
+          "stopped",
+          `another campaignd already uses stateDir ${dir}; stop it, or give this one a stateDir of its own`,
+        ),
+      );
     });
     server.listen(name, () => resolve(server));
   });

@@ -42,13 +42,19 @@ const SOURCES = statement(
   "campaigns.sources",
   `SELECT campaign_id, csv_list_id, import_batch_id, template_id FROM campaign_master WHERE campaign_id IN (?)`,
 );
-const TEMPLATE = statement("campaigns.template", `SELECT template_html FROM mail_templates WHERE template_id = ? AND is_active = 1`);
+const TEMPLATE = statement(
+  "campaigns.template",
+  `SELECT template_html FROM mail_templates WHERE template_id = ? AND is_active = 1`,
+);
 const COMPLETE = statement(
   "campaigns.complete",
   `UPDATE campaign_status SET status = 'completed', total_emails = ?, sent_emails = ?, failed_emails = ?, pending_emails = 0, end_time = ?
    WHERE id = ? AND status = 'running'`,
 );
-const HOLD = statement("campaigns.hold", `UPDATE campaign_status SET status = 'paused' WHERE id = ? AND status = 'running'`);
+const HOLD = statement(
+  "campaigns.hold",
+  `UPDATE campaign_status SET status = 'paused' WHERE id = ? AND status = 'running'`,
+);
 const RECOUNT = statement(
   "campaigns.recount",
   `UPDATE campaign_status SET total_emails = ?, sent_emails = ?, failed_emails = ?, pending_emails = ? WHERE id = ? AND status <> 'running'`,
@@ -114,7 +120,10 @@ export interface Counters {
 }
 
 /** Writes the counters of all changed campaigns in one statement; returns how many rows are still running. */
-export async function writeProgress(db: Database, changed: readonly { statusId: number; counters: Counters }[]): Promise<number> {
+export async function writeProgress(
+  db: Database,
+  changed: readonly { statusId: number; counters: Counters }[],
+): Promise<number> {
   const set = (column: string) => `${column} = CASE id ${"WHEN ? THEN ? ".repeat(changed.length)}END`;
   const update = statement(
     "campaigns.progress",
@@ -127,7 +136,12 @@ export async function writeProgress(db: Database, changed: readonly { statusId: 
 }
 
 /** running → completed with the last counters, in one statement; false when somebody changed the status first. */
-export async function completeCampaign(db: Database, statusId: number, counters: Counters, endTime: string): Promise<boolean> {
+export async function completeCampaign(
+  db: Database,
+  statusId: number,
+  counters: Counters,
+  endTime: string,
+): Promise<boolean> {
   const { affected } = await db.run(COMPLETE, [counters.total, counters.sent, counters.failed, endTime, statusId]);
   return affected === 1;
 }
@@ -149,7 +163,10 @@ export interface Notes {
   readonly filled: boolean;
 }
 
-const NOTES = statement("campaignNotes.read", `SELECT fill_source, fill_cursor, filled_at FROM campaignd_campaign WHERE campaign_id = ?`);
+const NOTES = statement(
+  "campaignNotes.read",
+  `SELECT fill_source, fill_cursor, filled_at FROM campaignd_campaign WHERE campaign_id = ?`,
+);
 export const NOTE_FILL = statement(
   "campaignNotes.fill",
   `INSERT INTO campaignd_campaign (campaign_id, fill_source, fill_cursor, filled_at)
@@ -165,11 +182,18 @@ const CLEAR_HOLD = statement(
   "campaignNotes.clearHold",
   `UPDATE campaignd_campaign c ${FENCED} SET c.hold_reason = NULL, c.held_at = NULL WHERE c.campaign_id = ? AND c.hold_reason IS NOT NULL`,
 );
-const UNKNOWNS = statement("unknown.count", `SELECT COUNT(*) AS n FROM campaignd_unknown WHERE campaign_id = ? AND resolution IS NULL`);
+const UNKNOWNS = statement(
+  "unknown.count",
+  `SELECT COUNT(*) AS n FROM campaignd_unknown WHERE campaign_id = ? AND resolution IS NULL`,
+);
 
 export async function readNotes(db: Database, campaignId: number): Promise<Notes> {
   const row = (await db.rows(NOTES, [campaignId]))[0] ?? {};
-  return { fillSource: text(row, "fill_source"), fillCursor: number(row, "fill_cursor"), filled: text(row, "filled_at") !== "" };
+  return {
+    fillSource: text(row, "fill_source"),
+    fillCursor: number(row, "fill_cursor"),
+    filled: text(row, "filled_at") !== "",
+  };
 }
 
 export async function noteHold(db: Database, campaignId: number, reason: string): Promise<void> {

@@ -26,7 +26,10 @@ const RECORD = statement(
 );
 const MARK = statement("claim.release", `UPDATE campaignd_claim SET released = ? WHERE batch = ? AND epoch = ?`);
 const FORGET = statement("claim.forget", `DELETE FROM campaignd_claim WHERE batch IN (?) AND epoch = ?`);
-const TOMBSTONE = statement("claim.tombstone", `INSERT INTO campaignd_claim (batch, epoch, released, ids) VALUES (?, 0, 0, '')`);
+const TOMBSTONE = statement(
+  "claim.tombstone",
+  `INSERT INTO campaignd_claim (batch, epoch, released, ids) VALUES (?, 0, 0, '')`,
+);
 const BURY = statement("claim.bury", `DELETE FROM campaignd_claim WHERE batch = ? AND epoch = 0`);
 const ADOPT = statement("claim.adopt", `UPDATE campaignd_claim SET epoch = ? WHERE epoch < ?`);
 const ALL = statement("claim.all", `SELECT batch, released, ids FROM campaignd_claim WHERE epoch = ?`);
@@ -61,19 +64,31 @@ export interface Wanted extends Before {
  * Claims a whole batch or nothing: the record and the rows in one transaction, under the fence.
  * Throws `fenced` when another daemon leads, `row` when somebody changed a row meanwhile.
  */
-export async function claim(db: Database, epoch: number, batch: string, released: number, wanted: readonly Wanted[]): Promise<void> {
+export async function claim(
+  db: Database,
+  epoch: number,
+  batch: string,
+  released: number,
+  wanted: readonly Wanted[],
+): Promise<void> {
   const groups = [...groupBy(wanted, (row) => `${row.status}/${row.attempts}`).values()];
-  const parts: Part[] = [[RECORD, [batch, released, encode(wanted), ...fenced(epoch)]], ...groups.map((g) => claimPart(g, epoch))];
+  const parts: Part[] = [
+    [RECORD, [batch, released, encode(wanted), ...fenced(epoch)]],
+    ...groups.map((g) => claimPart(g, epoch)),
+  ];
   await db.packet("claim", parts, ([record, ...updates]) => {
-    if (record?.affected !== 1) throw new CampaigndError("fenced", "another daemon leads this queue: nothing was claimed");
+    if (record?.affected !== 1)
+      throw new CampaigndError("fenced", "another daemon leads this queue: nothing was claimed");
     const won = updates.reduce((sum, result) => sum + result.affected, 0);
-    if (won !== wanted.length) throw new CampaigndError("row", `only ${won} of ${wanted.length} rows could be claimed`, { won });
+    if (won !== wanted.length)
+      throw new CampaigndError("row", `only ${won} of ${wanted.length} rows could be claimed`, { won });
   });
 }
 
 function claimPart(group: readonly Wanted[], epoch: number): Part {
   const accounts = [...groupBy(group, (row) => row.accountId).values()];
-  const when = (value: (row: Wanted) => Scalar) => accounts.flatMap((rows) => [rows.map((r) => r.mailId), value(rows[0] as Wanted)]);
+  const when = (value: (row: Wanted) => Scalar) =>
+    accounts.flatMap((rows) => [rows.map((r) => r.mailId), value(rows[0] as Wanted)]);
   const { status, attempts } = group[0] as Wanted;
   return [
     claimStatement(accounts.length),
@@ -140,7 +155,11 @@ function decode(row: Row): ClaimRecord {
     .filter((entry) => entry !== "")
     .map((entry) => {
       const [mailId, status, updatedAt] = entry.split(":");
-      return { mailId: Number(mailId), status: status === "failed" ? "failed" : "pending", updatedAt: Number(updatedAt) } as const;
+      return {
+        mailId: Number(mailId),
+        status: status === "failed" ? "failed" : "pending",
+        updatedAt: Number(updatedAt),
+      } as const;
     });
   return { batch: text(row, "batch"), released: number(row, "released"), rows };
 }

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { spread } from "../backoff.js";
 import type { Clock } from "../clock.js";
-import type { Config } from "../config.js";
-import type { News, ServerName } from "../events.js";
+import type { Config } from "../config/config.js";
 import { describe } from "../errors.js";
+import type { News, ServerName } from "../events.js";
 import { Breaker, type Trouble } from "../pool/breaker.js";
 import { MysqlPool } from "../pool/mysqlPool.js";
 import type { MysqlAddress } from "../pool/mysqlSession.js";
@@ -50,7 +50,8 @@ export function connect(
   const breaker = new Breaker({
     clock,
     failures: FAILURES,
-    probeEvery: (trouble) => spread(trouble === "misconfigured" || trouble === "schema" ? limits.healthEvery : 1000, 0.2),
+    probeEvery: (trouble) =>
+      spread(trouble === "misconfigured" || trouble === "schema" ? limits.healthEvery : 1000, 0.2),
     opened: (trouble, error) => {
       news.emit("db:lost", { server, kind: trouble, err: describe(error) });
       edge(trouble);

@@ -66,7 +66,10 @@ export class Database {
   }
 
   /** Runs `work` in one transaction on one connection; for the rare steps that must look before they write. */
-  transaction<T>(name: string, work: (run: (statement: Statement, values?: readonly Value[]) => Promise<Result>) => Promise<T>): Promise<T> {
+  transaction<T>(
+    name: string,
+    work: (run: (statement: Statement, values?: readonly Value[]) => Promise<Result>) => Promise<T>,
+  ): Promise<T> {
     const once = (session: MysqlSession) =>
       this.transact(session, async () => {
         await session.query(START, [], this.options.statementTimeout);
@@ -102,7 +105,9 @@ export class Database {
   private async guarded<T>(doing: string, work: (session: MysqlSession) => Promise<T>): Promise<T> {
     const { breaker, pool, title } = this.options;
     if (!breaker.admit()) {
-      throw new CampaigndError("unreachable", `${title} is ${breaker.state ?? "busy"}: ${doing} is not sent`, { timedOut: true });
+      throw new CampaigndError("unreachable", `${title} is ${breaker.state ?? "busy"}: ${doing} is not sent`, {
+        timedOut: true,
+      });
     }
     try {
       const result = await pool.use(work);

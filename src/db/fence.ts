@@ -28,7 +28,10 @@ const HOLDER = statement(
   "lease.holder",
   `SELECT owner, TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), expires_at) AS seconds FROM campaignd_lease WHERE k = ?`,
 );
-const GIVE_BACK = statement("lease.giveBack", `UPDATE campaignd_lease SET expires_at = UTC_TIMESTAMP() - INTERVAL 1 SECOND WHERE k = ? AND owner = ?`);
+const GIVE_BACK = statement(
+  "lease.giveBack",
+  `UPDATE campaignd_lease SET expires_at = UTC_TIMESTAMP() - INTERVAL 1 SECOND WHERE k = ? AND owner = ?`,
+);
 
 export type Run = Parameters<Parameters<Database["transaction"]>[1]>[0];
 
@@ -36,7 +39,12 @@ export type Run = Parameters<Parameters<Database["transaction"]>[1]>[0];
  * Inside a transaction: takes a free lease, our own, or our dead predecessor's, and draws the next epoch.
  * Undefined when somebody else leads. Waits for statements that still run under the old epoch, which is wanted.
  */
-export async function takeLease(run: Run, owner: string, predecessor: string, ttl: number): Promise<number | undefined> {
+export async function takeLease(
+  run: Run,
+  owner: string,
+  predecessor: string,
+  ttl: number,
+): Promise<number | undefined> {
   const taken = await run(TAKE, [owner, Math.ceil(ttl / 1000), QUEUE, owner, predecessor]);
   if (taken.affected === 0) return undefined;
   await run(ADVANCE, [QUEUE]);
@@ -55,6 +63,8 @@ export async function giveLeaseBack(db: Database, owner: string): Promise<void> 
 
 /** Renews on the lease's own connection; false when the lease is not ours any more. Throws the driver's error or a time-out. */
 export async function renewLease(session: MysqlSession, owner: string, ttl: number, timeout: number): Promise<boolean> {
-  const header = (await session.query(RENEW.text, [Math.ceil(ttl / 1000), QUEUE, owner], timeout)) as { affectedRows?: number };
+  const header = (await session.query(RENEW.text, [Math.ceil(ttl / 1000), QUEUE, owner], timeout)) as {
+    affectedRows?: number;
+  };
   return header.affectedRows === 1;
 }

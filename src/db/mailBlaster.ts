@@ -1,6 +1,6 @@
+import type { Before } from "./claims.js";
 import type { Database } from "./database.js";
 import { FENCED, fenced } from "./fence.js";
-import type { Before } from "./claims.js";
 import { number, type Part, type Row, statement, text } from "./statement.js";
 
 /** A row that can be claimed. */
@@ -26,9 +26,18 @@ const WINDOW = statement(
   `SELECT ${COLUMNS} FROM mail_blaster FORCE INDEX (PRIMARY)
    WHERE id > ? AND id <= ? AND campaign_id = ? AND status = 'pending' ORDER BY id LIMIT ?`,
 );
-const BY_ID = statement("mailBlaster.byId", `SELECT ${COLUMNS}, campaign_id FROM mail_blaster FORCE INDEX (PRIMARY) WHERE id IN (?)`);
-const BOUNDS = statement("mailBlaster.bounds", `SELECT MIN(id) AS lowest, MAX(id) AS highest FROM mail_blaster WHERE campaign_id = ?`);
-const NEXT_ID = statement("mailBlaster.nextId", `SELECT MIN(id) AS id FROM mail_blaster WHERE campaign_id = ? AND id > ?`);
+const BY_ID = statement(
+  "mailBlaster.byId",
+  `SELECT ${COLUMNS}, campaign_id FROM mail_blaster FORCE INDEX (PRIMARY) WHERE id IN (?)`,
+);
+const BOUNDS = statement(
+  "mailBlaster.bounds",
+  `SELECT MIN(id) AS lowest, MAX(id) AS highest FROM mail_blaster WHERE campaign_id = ?`,
+);
+const NEXT_ID = statement(
+  "mailBlaster.nextId",
+  `SELECT MIN(id) AS id FROM mail_blaster WHERE campaign_id = ? AND id > ?`,
+);
 
 const WINDOW_IDS = 50_000;
 
@@ -43,7 +52,12 @@ export async function reopenedRows(db: Database, campaignId: number, limit: numb
 }
 
 /** The same without the index that some production lacks: the primary key in windows, so that no statement reads a whole table. */
-export async function windowRows(db: Database, campaignId: number, cursor: number, limit: number): Promise<Candidate[]> {
+export async function windowRows(
+  db: Database,
+  campaignId: number,
+  cursor: number,
+  limit: number,
+): Promise<Candidate[]> {
   let from = cursor;
   for (;;) {
     const next = number((await db.rows(NEXT_ID, [campaignId, from]))[0] ?? {}, "id");
@@ -54,7 +68,10 @@ export async function windowRows(db: Database, campaignId: number, cursor: numbe
   }
 }
 
-export async function rowsById(db: Database, ids: readonly number[]): Promise<(Candidate & { campaignId: number; raw: string })[]> {
+export async function rowsById(
+  db: Database,
+  ids: readonly number[],
+): Promise<(Candidate & { campaignId: number; raw: string })[]> {
   if (ids.length === 0) return [];
   const rows = await db.rows(BY_ID, [ids]);
   return rows.map((row) => ({ ...candidate(row), campaignId: number(row, "campaign_id"), raw: text(row, "status") }));
@@ -76,12 +93,15 @@ function candidate(row: Row): Candidate {
     mailId: number(row, "id"),
     to: text(row, "to_mail"),
     status: text(row, "status") === "failed" ? "failed" : "pending",
-    attempts: row["attempt_count"] === null ? null : number(row, "attempt_count"),
+    attempts: row.attempt_count === null ? null : number(row, "attempt_count"),
     updatedAt: number(row, "updated"),
   };
 }
 
-const EXISTING = statement("mailBlaster.existing", `SELECT to_mail FROM mail_blaster WHERE campaign_id = ? AND to_mail IN (?)`);
+const EXISTING = statement(
+  "mailBlaster.existing",
+  `SELECT to_mail FROM mail_blaster WHERE campaign_id = ? AND to_mail IN (?)`,
+);
 const INSERT = statement(
   "mailBlaster.insert",
   `INSERT IGNORE INTO mail_blaster
@@ -95,7 +115,11 @@ export interface NewRow {
   readonly failure?: string | undefined;
 }
 
-export async function existingAddresses(db: Database, campaignId: number, addresses: readonly string[]): Promise<string[]> {
+export async function existingAddresses(
+  db: Database,
+  campaignId: number,
+  addresses: readonly string[],
+): Promise<string[]> {
   if (addresses.length === 0) return [];
   return (await db.rows(EXISTING, [campaignId, addresses])).map((row) => text(row, "to_mail"));
 }
@@ -133,10 +157,17 @@ const FOREIGN = statement(
 );
 
 /** Rows being sent by anybody, with the seconds since they were last written. */
-export async function processingRows(db: Database, campaigns: readonly number[]): Promise<{ mailId: number; campaignId: number; age: number }[]> {
+export async function processingRows(
+  db: Database,
+  campaigns: readonly number[],
+): Promise<{ mailId: number; campaignId: number; age: number }[]> {
   if (campaigns.length === 0) return [];
   const rows = await db.rows(FOREIGN, [campaigns]);
-  return rows.map((row) => ({ mailId: number(row, "id"), campaignId: number(row, "campaign_id"), age: number(row, "age") }));
+  return rows.map((row) => ({
+    mailId: number(row, "id"),
+    campaignId: number(row, "campaign_id"),
+    age: number(row, "age"),
+  }));
 }
 
 const STALE = `m.id IN (?) AND m.status = 'processing' AND m.updated_at <= NOW() - INTERVAL ? SECOND`;

@@ -19,8 +19,19 @@ const BY_NUMBER: readonly [ErrorKind, readonly number[]][] = [
 
 /** Driver and socket codes of a server that does not answer. */
 const UNREACHABLE = new Set([
-  "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "EPIPE", "ENOENT",
-  "PROTOCOL_CONNECTION_LOST", "PROTOCOL_SEQUENCE_TIMEOUT", "PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR", "ECONNABORTED",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EPIPE",
+  "ENOENT",
+  "PROTOCOL_CONNECTION_LOST",
+  "PROTOCOL_SEQUENCE_TIMEOUT",
+  "PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR",
+  "ECONNABORTED",
 ]);
 const MISCONFIGURED = new Set(["HANDSHAKE_NO_SSL_SUPPORT", "HANDSHAKE_SSL_ERROR", "ERR_TLS_CERT_ALTNAME_INVALID"]);
 
@@ -46,7 +57,7 @@ function kindOf(e: DriverError): ErrorKind {
 /** Failed fast before anything ran, so that an idempotent statement may be tried again in place (never after a time-out). */
 export function failedFast(error: unknown): boolean {
   if (error instanceof CampaigndError) {
-    return error.kind === "unreachable" && error.facts["timedOut"] !== true && error.facts["code"] !== "ETIMEDOUT";
+    return error.kind === "unreachable" && error.facts.timedOut !== true && error.facts.code !== "ETIMEDOUT";
   }
   const e = error as DriverError;
   return kindOf(e) === "unreachable" && e.code !== "ETIMEDOUT";

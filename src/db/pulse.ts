@@ -17,7 +17,12 @@ export class Pulse implements Service {
     clock: Clock,
   ) {
     this.name = `pulse ${db.server}`;
-    this.loop = new Loop({ name: this.name, clock, tick: () => this.tick(), failed: () => this.db.breaker.retryIn() + 1 });
+    this.loop = new Loop({
+      name: this.name,
+      clock,
+      tick: () => this.tick(),
+      failed: () => this.db.breaker.retryIn() + 1,
+    });
   }
 
   async start(): Promise<void> {

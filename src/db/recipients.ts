@@ -1,5 +1,5 @@
 import type { Database } from "./database.js";
-import { number, type Row, statement, text, type Statement, type Scalar } from "./statement.js";
+import { number, type Row, type Scalar, type Statement, statement, text } from "./statement.js";
 
 /** Where a campaign's recipients come from, in the order of contract §3. */
 export type Source =
@@ -86,6 +86,7 @@ export async function recipientRows(
     const rows = await db.rows(IMPORTED, [source.batchId, addresses]);
     return rows.map((row) => ({ address: text(row, "Emails"), row }));
   }
-  const rows = source.kind === "list" ? await db.rows(LISTED, [source.listId, addresses]) : await db.rows(ANYWHERE, [addresses]);
+  const rows =
+    source.kind === "list" ? await db.rows(LISTED, [source.listId, addresses]) : await db.rows(ANYWHERE, [addresses]);
   return rows.map((row) => ({ address: text(row, "raw_emailid"), row }));
 }

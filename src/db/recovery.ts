@@ -31,7 +31,10 @@ const RESTORE = statement(
    SET m.status = ?, m.updated_at = IF(? = 0, '0000-00-00 00:00:00', FROM_UNIXTIME(?))
    WHERE m.id IN (?) AND m.status = 'processing'`,
 );
-const OWNERS = statement("recovery.owners", `SELECT id, COALESCE(user_id, 0) AS owner FROM smtp_accounts WHERE id IN (?)`);
+const OWNERS = statement(
+  "recovery.owners",
+  `SELECT id, COALESCE(user_id, 0) AS owner FROM smtp_accounts WHERE id IN (?)`,
+);
 const RETRY_END = statement("recovery.retryEnd", `DELETE FROM campaignd_retry WHERE mail_id IN (?)`);
 
 const PAGE = 1000;
@@ -86,7 +89,10 @@ export async function parkRows(
     await run(PARK, [...fenced(epoch), why, ids]);
     const values = piece.flatMap((row) => [row.before.mailId, row.campaignId, row.messageId, row.accountId, why]);
     const places = piece.map(() => "(?, ?, ?, ?, UTC_TIMESTAMP(), ?)").join(", ");
-    await run(statement("recovery.unknown", `${PARKED}${places} ON DUPLICATE KEY UPDATE at = VALUES(at), why = VALUES(why)`), values);
+    await run(
+      statement("recovery.unknown", `${PARKED}${places} ON DUPLICATE KEY UPDATE at = VALUES(at), why = VALUES(why)`),
+      values,
+    );
     await run(RETRY_END, [ids]);
     for (const part of await usageParts(run, piece, hour)) await run(...part);
   }

@@ -35,7 +35,7 @@ export async function dueEntries(db: Database, campaigns: readonly number[], lim
 /** Seconds until the next entry of these campaigns is due; undefined when none waits. */
 export async function nextDueIn(db: Database, campaigns: readonly number[]): Promise<number | undefined> {
   const row = (await db.rows(NEXT, [campaigns]))[0];
-  return row === undefined || row["seconds"] === null ? undefined : number(row, "seconds");
+  return row === undefined || row.seconds === null ? undefined : number(row, "seconds");
 }
 
 /** Entries whose row is no longer failed with attempts left. */

@@ -5,8 +5,25 @@ import { number, type Row, statement, text } from "./statement.js";
 /** Tables and columns without which nothing works, a server (contract §1). */
 const NEEDED = {
   emailId: {
-    campaign_master: ["campaign_id", "mail_subject", "mail_body", "csv_list_id", "import_batch_id", "template_id", "user_id"],
-    campaign_status: ["id", "campaign_id", "status", "total_emails", "pending_emails", "sent_emails", "failed_emails", "end_time"],
+    campaign_master: [
+      "campaign_id",
+      "mail_subject",
+      "mail_body",
+      "csv_list_id",
+      "import_batch_id",
+      "template_id",
+      "user_id",
+    ],
+    campaign_status: [
+      "id",
+      "campaign_id",
+      "status",
+      "total_emails",
+      "pending_emails",
+      "sent_emails",
+      "failed_emails",
+      "end_time",
+    ],
     emails: ["id", "raw_emailid", "csv_list_id", "domain_status", "validation_status", "user_id"],
     imported_recipients: ["id", "import_batch_id", "Emails", "is_active"],
     mail_templates: ["template_id", "template_html", "is_active"],
@@ -16,11 +33,35 @@ const NEEDED = {
   },
   crm: {
     mail_blaster: [
-      "id", "campaign_id", "to_mail", "csv_list_id", "user_id", "smtpid", "smtp_account_id", "smtp_email", "status", "attempt_count",
-      "error_message", "delivery_date", "delivery_time", "sent_at", "updated_at",
+      "id",
+      "campaign_id",
+      "to_mail",
+      "csv_list_id",
+      "user_id",
+      "smtpid",
+      "smtp_account_id",
+      "smtp_email",
+      "status",
+      "attempt_count",
+      "error_message",
+      "delivery_date",
+      "delivery_time",
+      "sent_at",
+      "updated_at",
     ],
     smtp_servers: ["id", "host", "port", "encryption", "received_email", "is_active"],
-    smtp_accounts: ["id", "smtp_server_id", "email", "password", "daily_limit", "hourly_limit", "is_active", "sent_today", "total_sent", "user_id"],
+    smtp_accounts: [
+      "id",
+      "smtp_server_id",
+      "email",
+      "password",
+      "daily_limit",
+      "hourly_limit",
+      "is_active",
+      "sent_today",
+      "total_sent",
+      "user_id",
+    ],
     smtp_usage: ["smtp_id", "date", "hour", "timestamp", "emails_sent", "user_id"],
     smtp_health: ["smtp_id", "health", "consecutive_failures", "suspend_until"],
   },
@@ -67,7 +108,10 @@ export async function probe(db: Database): Promise<Probe> {
 function emailIdProbe(missing: string[], shape: Shape): Probe {
   const notes = [];
   if (!shape.unique.some((u) => u === "campaign_status(campaign_id)")) {
-    notes.push({ what: "campaign_status has no unique key on campaign_id", follows: "the newest row of a campaign counts" });
+    notes.push({
+      what: "campaign_status has no unique key on campaign_id",
+      follows: "the newest row of a campaign counts",
+    });
   }
   if (!shape.columns.has("campaign_master.reply_to")) {
     notes.push({ what: "campaign_master has no reply_to", follows: "Reply-To comes from smtp_servers.received_email" });
@@ -100,7 +144,13 @@ async function crmProbe(db: Database, missing: string[], shape: Shape): Promise<
   };
 }
 
-const NOTHING = { sideTables: "ready", absentSideTables: [], uniqueRecipient: true, pendingIndex: true, clearLoginServers: [] } as const;
+const NOTHING = {
+  sideTables: "ready",
+  absentSideTables: [],
+  uniqueRecipient: true,
+  pendingIndex: true,
+  clearLoginServers: [],
+} as const;
 
 async function sideVersion(db: Database): Promise<Probe["sideTables"]> {
   const found = Number(text((await db.rows(VERSION))[0] ?? {}, "v"));
@@ -108,7 +158,10 @@ async function sideVersion(db: Database): Promise<Probe["sideTables"]> {
   return found < SCHEMA_VERSION ? "older" : "ready";
 }
 
-const CLEAR = statement("schema.clearServers", `SELECT id, host, port FROM smtp_servers WHERE encryption NOT IN ('ssl', 'tls') AND is_active = 1 ORDER BY id`);
+const CLEAR = statement(
+  "schema.clearServers",
+  `SELECT id, host, port FROM smtp_servers WHERE encryption NOT IN ('ssl', 'tls') AND is_active = 1 ORDER BY id`,
+);
 
 /** Servers that may get a login in clear when they offer no STARTTLS (contract §5). */
 async function clearServers(db: Database): Promise<string[]> {
@@ -130,6 +183,8 @@ async function look(db: Database): Promise<Shape> {
 function lacking(needed: Readonly<Record<string, readonly string[]>>, shape: Shape): string[] {
   return Object.entries(needed).flatMap(([table, columns]) => {
     if (!shape.tables.has(table)) return [`table ${table}`];
-    return columns.filter((column) => !shape.columns.has(`${table}.${column}`)).map((column) => `column ${table}.${column}`);
+    return columns
+      .filter((column) => !shape.columns.has(`${table}.${column}`))
+      .map((column) => `column ${table}.${column}`);
   });
 }

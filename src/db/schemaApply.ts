@@ -13,7 +13,10 @@ export async function apply(db: Database, absent: readonly string[]): Promise<vo
   for (const ddl of plan(absent)) await db.run(statement("schema.apply", ddl));
 }
 
-const ADVICE: readonly { readonly when: (probe: { pendingIndex: boolean; uniqueRecipient: boolean }) => boolean; readonly ddl: string }[] = [
+const ADVICE: readonly {
+  readonly when: (probe: { pendingIndex: boolean; uniqueRecipient: boolean }) => boolean;
+  readonly ddl: string;
+}[] = [
   {
     when: (probe) => !probe.uniqueRecipient,
     ddl: "ALTER TABLE mail_blaster ADD UNIQUE KEY unique_campaign_email (campaign_id, to_mail(191))",

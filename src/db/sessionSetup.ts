@@ -1,5 +1,5 @@
-import type { MysqlSession } from "../pool/mysqlSession.js";
 import { CampaigndError } from "../errors.js";
+import type { MysqlSession } from "../pool/mysqlSession.js";
 import { type Row, statement, text } from "./statement.js";
 
 /** Session limits, in milliseconds; the server takes whole seconds (contract §1). */
@@ -42,7 +42,8 @@ export class SessionSetup {
     const rows = (await session.query(VARIABLES.text, [], this.limits.statementTimeout)) as Row[];
     const value = new Map(rows.map((row) => [text(row, "Variable_name").toLowerCase(), text(row, "Value")]));
     const isolationVariable = value.has("tx_isolation") ? "tx_isolation" : "transaction_isolation";
-    if (!value.has(isolationVariable)) throw new CampaigndError("misconfigured", "the server names no isolation variable");
+    if (!value.has(isolationVariable))
+      throw new CampaigndError("misconfigured", "the server names no isolation variable");
     const statementLog = value.get("log_bin") === "ON" && value.get("binlog_format") === "STATEMENT";
     return {
       version: value.get("version") ?? "",

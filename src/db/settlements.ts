@@ -7,7 +7,13 @@ import { number, type Part, type Scalar, statement } from "./statement.js";
 /** How one claimed row ends, in the words of the row contract (contract §4). */
 export type Settlement =
   | { readonly kind: "sent"; readonly mailId: number }
-  | { readonly kind: "failed"; readonly mailId: number; readonly attempts: number; readonly text: string; readonly retry?: Retry }
+  | {
+      readonly kind: "failed";
+      readonly mailId: number;
+      readonly attempts: number;
+      readonly text: string;
+      readonly retry?: Retry;
+    }
   | { readonly kind: "unknown"; readonly mailId: number; readonly text: string; readonly unknown: Unknown }
   | { readonly kind: "released"; readonly mailId: number; readonly before: Before };
 
@@ -92,7 +98,8 @@ export async function settle(db: Database, batch: SettleBatch): Promise<number> 
   const rowCount = parts.length;
   parts.push(...bookParts(batch));
   return db.packet("settle", parts, (results) => {
-    if (results[0]?.affected === 0) throw new CampaigndError("fenced", "another daemon leads this queue: outcomes not stored");
+    if (results[0]?.affected === 0)
+      throw new CampaigndError("fenced", "another daemon leads this queue: outcomes not stored");
     return results.slice(1, rowCount).reduce((sum, result) => sum + result.affected, 0);
   });
 }
@@ -144,13 +151,17 @@ function failedPart(epoch: number, rows: readonly Failed[]): Part {
 function bookParts(batch: SettleBatch): Part[] {
   const parts: Part[] = [];
   if (batch.usage.length > 0) parts.push(usagePart(batch.usage), countersPart(batch.usage));
-  const retries = batch.rows.flatMap((row) => (row.kind === "failed" && row.retry ? [{ mailId: row.mailId, ...row.retry }] : []));
+  const retries = batch.rows.flatMap((row) =>
+    row.kind === "failed" && row.retry ? [{ mailId: row.mailId, ...row.retry }] : [],
+  );
   if (retries.length > 0) {
     const values = retries.flatMap((r) => [r.mailId, r.campaignId, Math.ceil(r.dueInSeconds), r.class, r.accountId]);
     parts.push([statement("retry.set", RETRY + retries.map(() => RETRY_ROW).join(", ") + RETRY_END), values]);
   }
   if (batch.ended.length > 0) parts.push([RETRY_DELETE, [batch.ended]]);
-  const unknowns = batch.rows.flatMap((row) => (row.kind === "unknown" ? [{ mailId: row.mailId, ...row.unknown }] : []));
+  const unknowns = batch.rows.flatMap((row) =>
+    row.kind === "unknown" ? [{ mailId: row.mailId, ...row.unknown }] : [],
+  );
   if (unknowns.length > 0) {
     const values = unknowns.flatMap((u) => [u.mailId, u.campaignId, u.messageId, u.accountId, u.why.slice(0, 255)]);
     parts.push([statement("unknown.set", UNKNOWN + unknowns.map(() => UNKNOWN_ROW).join(", ") + UNKNOWN_END), values]);
@@ -161,7 +172,9 @@ function bookParts(batch: SettleBatch): Part[] {
 
 /** Keys sorted: two writers that touch the same hours in different orders deadlock at once. */
 export function usagePart(usage: readonly Usage[]): Part {
-  const sorted = [...usage].sort((a, b) => a.accountId - b.accountId || a.date.localeCompare(b.date) || a.hour - b.hour);
+  const sorted = [...usage].sort(
+    (a, b) => a.accountId - b.accountId || a.date.localeCompare(b.date) || a.hour - b.hour,
+  );
   return [USAGE, [sorted.map((u) => [u.accountId, u.date, u.hour, u.stamp, u.count, u.userId])]];
 }
 

@@ -88,7 +88,10 @@ const READ_ON_SERVER_1 = [
 ];
 
 /** The least a daemon's login needs; `account` is quoted as MariaDB wants it, e.g. `'campaignd'@'10.0.0.5'`. */
-export function grants(account: string, database: { emailId: string; crm: string }): { emailId: string[]; crm: string[] } {
+export function grants(
+  account: string,
+  database: { emailId: string; crm: string },
+): { emailId: string[]; crm: string[] } {
   const s1 = `\`${database.emailId}\``;
   const s2 = `\`${database.crm}\``;
   return {
@@ -97,7 +100,9 @@ export function grants(account: string, database: { emailId: string; crm: string
       `GRANT UPDATE (status, total_emails, pending_emails, sent_emails, failed_emails, end_time) ON ${s1}.campaign_status TO ${account}`,
     ],
     crm: [
-      ...["mail_blaster", "smtp_usage", "smtp_health"].map((t) => `GRANT SELECT, INSERT, UPDATE ON ${s2}.${t} TO ${account}`),
+      ...["mail_blaster", "smtp_usage", "smtp_health"].map(
+        (t) => `GRANT SELECT, INSERT, UPDATE ON ${s2}.${t} TO ${account}`,
+      ),
       `GRANT SELECT ON ${s2}.smtp_servers TO ${account}`,
       `GRANT SELECT, UPDATE (sent_today, total_sent) ON ${s2}.smtp_accounts TO ${account}`,
       ...[...SIDE_TABLES.keys()].map((table) => `GRANT SELECT, INSERT, UPDATE, DELETE ON ${s2}.${table} TO ${account}`),

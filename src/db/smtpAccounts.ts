@@ -133,6 +133,13 @@ const RESET_LAST = statement("smtpAccounts.resetLast", `SELECT v FROM campaignd_
 export async function resetSentToday(db: Database, epoch: number, date: string): Promise<boolean> {
   const last = text((await db.rows(RESET_LAST))[0] ?? {}, "v");
   if (last >= date) return false;
-  await db.packet("smtpAccounts.reset", [[RESET_MARK, [date, ...fenced(epoch)]], [RESET, fenced(epoch)]], () => undefined);
+  await db.packet(
+    "smtpAccounts.reset",
+    [
+      [RESET_MARK, [date, ...fenced(epoch)]],
+      [RESET, fenced(epoch)],
+    ],
+    () => undefined,
+  );
   return last !== "";
 }

@@ -25,7 +25,8 @@ export function statement(name: string, text: string, prepared = false): Stateme
 export function checkValues(part: Part): void {
   for (const value of part[1]) {
     for (const scalar of [value].flat(2)) {
-      const ok = scalar === null || typeof scalar === "string" || (typeof scalar === "number" && Number.isFinite(scalar));
+      const ok =
+        scalar === null || typeof scalar === "string" || (typeof scalar === "number" && Number.isFinite(scalar));
       if (!ok) throw new CampaigndError("bug", `${part[0].name}: a ${typeof scalar} cannot be bound`);
     }
   }

@@ -57,11 +57,23 @@ export async function tallySlice(db: Database, campaignId: number, after: number
 const isSpent = (row: Row): boolean => number(row, "spent") === 1;
 
 /** Gives rows with an empty status, as the legacy worker leaves them, their true one; returns how many. */
-export async function healSlice(db: Database, epoch: number, campaignId: number, after: number, upTo: number): Promise<number> {
+export async function healSlice(
+  db: Database,
+  epoch: number,
+  campaignId: number,
+  after: number,
+  upTo: number,
+): Promise<number> {
   return (await db.run(HEAL, [...fenced(epoch), PERMANENT, after, upTo, campaignId])).affected;
 }
 
 /** Makes failed rows of the legacy system that have attempts left due now; returns how many. */
-export async function adoptSlice(db: Database, epoch: number, campaignId: number, after: number, upTo: number): Promise<number> {
+export async function adoptSlice(
+  db: Database,
+  epoch: number,
+  campaignId: number,
+  after: number,
+  upTo: number,
+): Promise<number> {
   return (await db.run(ADOPT, [...fenced(epoch), after, upTo, campaignId])).affected;
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.js";
+import type { Running } from "../db/campaigns.js";
 import type { Database } from "../db/database.js";
 import { processingRows, settleForeign } from "../db/mailBlaster.js";
-import type { Running } from "../db/campaigns.js";
 import type { News } from "../events.js";
 import type { Conditions } from "../worker/conditions.js";
 
@@ -12,7 +12,7 @@ export interface InterlockOptions {
   readonly conditions: Conditions;
   readonly inFlight: ReadonlyMap<number, unknown>;
   readonly epoch: () => number;
-  /** Seconds after which a foreign row in `processing` is nobody's any more. */
+  /** Milliseconds after which a foreign row in `processing` is nobody's any more. */
   readonly staleAfter: number;
   readonly staleProcessing: "park" | "release";
   readonly quietFor: number;
@@ -60,7 +60,10 @@ export class Interlock {
     for (const { campaignId, processPid } of list) {
       const before = this.pids.get(campaignId);
       if (before !== undefined && before !== processPid && processPid !== 0) {
-        evidence = { what: `process_pid of campaign ${campaignId} changed from ${before} to ${processPid}`, campaignId };
+        evidence = {
+          what: `process_pid of campaign ${campaignId} changed from ${before} to ${processPid}`,
+          campaignId,
+        };
       }
       this.pids.set(campaignId, processPid);
     }
@@ -70,7 +73,10 @@ export class Interlock {
   private freshRow(foreign: readonly Foreign[]): { what: string; campaignId: number } | undefined {
     const fresh = foreign.find((row) => row.age * 1000 < this.options.quietFor);
     if (!fresh) return undefined;
-    return { what: `mail ${fresh.mailId} turned processing ${fresh.age} s ago and is not ours`, campaignId: fresh.campaignId };
+    return {
+      what: `mail ${fresh.mailId} turned processing ${fresh.age} s ago and is not ours`,
+      campaignId: fresh.campaignId,
+    };
   }
 
   private seen(evidence: string, campaignId: number): void {
@@ -91,7 +97,8 @@ export class Interlock {
   }
 
   private async settleStale(foreign: readonly Foreign[]): Promise<void> {
-    const { db, news, epoch, staleAfter, staleProcessing, changed } = this.options;
+    const { db, news, epoch, staleProcessing, changed } = this.options;
+    const staleAfter = Math.ceil(this.options.staleAfter / 1000);
     const stale = foreign.filter((row) => row.age >= staleAfter);
     const campaigns = [...new Set(stale.map((row) => row.campaignId))];
     for (const campaignId of campaigns) {

@@ -49,14 +49,17 @@ export class MysqlPool {
 
   /** Lends a connection to `work`; the connection is gone afterwards when its answer is in doubt. */
   use<R>(work: (session: MysqlSession) => Promise<R>): Promise<R> {
-    return this.lending.use(async (session) => {
-      try {
-        return await work(session);
-      } catch (error) {
-        if (!session.sound) this.kill(session.threadId);
-        throw error;
-      }
-    }, (session) => session.sound);
+    return this.lending.use(
+      async (session) => {
+        try {
+          return await work(session);
+        } catch (error) {
+          if (!session.sound) this.kill(session.threadId);
+          throw error;
+        }
+      },
+      (session) => session.sound,
+    );
   }
 
   /** A connection of its own, outside the lent ones, e.g. for the lease; the caller closes it. */

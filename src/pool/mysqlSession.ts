@@ -1,6 +1,6 @@
-import { createConnection, type Connection, type QueryOptions } from "mysql2/promise";
-import { CampaigndError } from "../errors.js";
+import { type Connection, createConnection, type QueryOptions } from "mysql2/promise";
 import { after, systemClock } from "../clock.js";
+import { CampaigndError } from "../errors.js";
 
 export interface MysqlAddress {
   readonly host: string;
@@ -9,7 +9,12 @@ export interface MysqlAddress {
   readonly user: string;
   readonly password: string;
   readonly database: string;
-  readonly tls?: { readonly ca?: string; readonly rejectUnauthorized: boolean; readonly verifyIdentity: boolean; readonly minVersion: string };
+  readonly tls?: {
+    readonly ca?: string;
+    readonly rejectUnauthorized: boolean;
+    readonly verifyIdentity: boolean;
+    readonly minVersion: string;
+  };
 }
 
 export interface SessionOptions {
@@ -80,7 +85,11 @@ export class MysqlSession {
 
   /** Sends a text with its values bound by the client; throws the driver's error, or CampaigndError("unreachable") at the deadline. */
   async query(sql: string, values: readonly unknown[], timeout: number): Promise<Raw> {
-    const [result] = await this.within(timeout, sql, this.connection.query({ sql, values: [...values] } as QueryOptions));
+    const [result] = await this.within(
+      timeout,
+      sql,
+      this.connection.query({ sql, values: [...values] } as QueryOptions),
+    );
     return result;
   }
 
@@ -114,7 +123,12 @@ export class MysqlSession {
   private async within<R>(timeout: number, what: string, work: Promise<R>): Promise<R> {
     const cancel = after(timeout, () => {
       const statement = /^\/\* (\S+) \*\//.exec(what)?.[1] ?? what.slice(0, 40);
-      this.cut(new CampaigndError("unreachable", `no answer to ${statement} within ${timeout} ms`, { statement, timedOut: true }));
+      this.cut(
+        new CampaigndError("unreachable", `no answer to ${statement} within ${timeout} ms`, {
+          statement,
+          timedOut: true,
+        }),
+      );
     });
     try {
       return await work;
@@ -140,4 +154,3 @@ function fatal(error: unknown): boolean {
   const e = error as { sqlState?: string; fatal?: boolean; errno?: number };
   return e.fatal === true || !e.sqlState || e.errno === 1153;
 }
-

@@ -1,4 +1,4 @@
-import { Quota, type Hour } from "./quota.js";
+import { type Hour, Quota } from "./quota.js";
 import type { FaultClass } from "./verdict.js";
 
 /** What is known of one account, the part that rotation decides by. */
@@ -17,7 +17,8 @@ export interface AccountFacts {
 const DEGRADED_AT = 10;
 const SUSPENDED_AT = 20;
 const TIMEOUTS_SUSPENDED_AT = 30;
-const RATE_WINDOW = 500;
+/** Shortest and longest time over which a pace is measured, milliseconds. */
+const RATE_WINDOW = { least: 20, most: 500 };
 
 /** What became of the account's health, to be written to smtp_health. */
 export interface HealthChange {
@@ -75,11 +76,29 @@ export class Account {
     return Math.min(1000, Math.max(2 * connections, Math.ceil((this.rate * horizon) / 1000)));
   }
 
-  /** Measures the pace in windows, so that a burst or a pause does not swing it. */
+  /** A mail of this campaign is claimed for the account. */
+  enqueue(campaignId: number, now: number): void {
+    if (this.backlog === 0) {
+      // Idle time says nothing about the pace.
+      this.windowFrom = now;
+      this.doneInWindow = 0;
+    }
+    this.waiting.set(campaignId, (this.waiting.get(campaignId) ?? 0) + 1);
+  }
+
+  /** A mail of this campaign is done, however it ended. */
+  dequeue(campaignId: number): void {
+    const left = (this.waiting.get(campaignId) ?? 1) - 1;
+    if (left > 0) this.waiting.set(campaignId, left);
+    else this.waiting.delete(campaignId);
+  }
+
+  /** Measures the pace over half a second of work, or over a burst that ends sooner. */
   done(now: number): void {
     this.doneInWindow += 1;
     const elapsed = now - this.windowFrom;
-    if (elapsed < RATE_WINDOW) return;
+    const burst = this.backlog <= 1 && elapsed >= RATE_WINDOW.least;
+    if (elapsed < RATE_WINDOW.most && !burst) return;
     const measured = (this.doneInWindow * 1000) / elapsed;
     this.rate = this.rate === 0 ? measured : (this.rate + measured) / 2;
     this.doneInWindow = 0;
@@ -93,7 +112,8 @@ export class Account {
     this.health = "healthy";
     this.restUntil = 0;
     this.suspendedUntil = 0;
-    if (ended || this.changed === undefined) this.changed = { succeeded: true, failed: false, errorType: null, errorText: null };
+    if (ended || this.changed === undefined)
+      this.changed = { succeeded: true, failed: false, errorType: null, errorText: null };
     return ended;
   }
 

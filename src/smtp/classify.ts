@@ -65,7 +65,8 @@ const FAULT_BY_CODE: Readonly<Record<string, FaultClass>> = {
 function withoutReply(failure: Failure, phase: Phase, reply: string): Verdict {
   // The envelope could not even be written: the address is at fault, before a byte went out.
   if (failure.code === "EENVELOPE") return { kind: "rejected", class: "address", reply };
-  if (/certificate|self[- ]signed|altnames|SSL routines|wrong version number/i.test(reply)) return refused("tls", true, reply);
+  if (/certificate|self[- ]signed|altnames|SSL routines|wrong version number/i.test(reply))
+    return refused("tls", true, reply);
   const fault = FAULT_BY_CODE[failure.code ?? ""] ?? (phase === "connect" ? "connect" : "protocol");
   return refused(fault, fault === "auth", reply);
 }

@@ -162,7 +162,10 @@ export class Rotation {
     if (account.health === "suspended") return account.backlog === 0 ? 1 : 0;
     const mine = account.waiting.get(campaignId) ?? 0;
     const room = Math.ceil(account.quota.room(hour) / Math.max(1, this.wanting(account)));
-    return Math.min(account.depth(this.options.connections, this.options.horizon), mine + Math.min(room, account.quota.room(hour)));
+    return Math.min(
+      account.depth(this.options.connections, this.options.horizon),
+      mine + Math.min(room, account.quota.room(hour)),
+    );
   }
 
   private wanting(account: Account): number {
@@ -185,15 +188,13 @@ export class Rotation {
 
   private seat(account: Account, campaignId: number): Seat {
     account.quota.reserve();
-    account.waiting.set(campaignId, (account.waiting.get(campaignId) ?? 0) + 1);
+    account.enqueue(campaignId, this.options.now());
     return { account, campaignId, passed: undefined, done: false };
   }
 
   private leaveSeat(seat: Seat): void {
     if (seat.done) return;
     seat.done = true;
-    const left = (seat.account.waiting.get(seat.campaignId) ?? 1) - 1;
-    if (left > 0) seat.account.waiting.set(seat.campaignId, left);
-    else seat.account.waiting.delete(seat.campaignId);
+    seat.account.dequeue(seat.campaignId);
   }
 }

@@ -1,43 +1,13 @@
-import { readFileSync } from "node:fs";
-import SMTPConnection from "nodemailer/lib/smtp-connection";
+import type SMTPConnection from "nodemailer/lib/smtp-connection";
 import { after } from "../clock.js";
 import { classify, type Failure } from "./classify.js";
+import { openConnection, type SessionTarget } from "./connection.js";
 import { type Gate, GatedBody } from "./gatedBody.js";
 import type { Phase, Verdict } from "./verdict.js";
-
-export interface Timeouts {
-  readonly dns: number;
-  readonly connect: number;
-  readonly greeting: number;
-  readonly command: number;
-  readonly body: number;
-  readonly afterDot: number;
-}
-
-/** How to reach and log in to one account's server. */
-export interface SessionTarget {
-  readonly host: string;
-  readonly port: number;
-  readonly encryption: "ssl" | "tls" | "";
-  readonly user: string;
-  readonly password: string;
-  readonly clearLogin: boolean;
-  readonly verify: boolean;
-  readonly caFile?: string | undefined;
-  readonly heloName?: string | undefined;
-  readonly timeouts: Timeouts;
-}
 
 export interface Envelope {
   readonly from: string;
   readonly to: string;
-}
-
-/** A failure to open a session, with its verdict. */
-export class SessionRefused extends Error {
-  constructor(readonly verdict: Verdict) {
-    super(verdict.kind === "refused" ? verdict.reply : verdict.kind);
-  }
 }
 
 type Outcome = { error: Failure } | { reply: string };
@@ -65,24 +35,8 @@ export class Session {
 
   /** Connects, encrypts and logs in; throws SessionRefused. */
   static async open(target: SessionTarget, now: number): Promise<Session> {
-    const connection = new SMTPConnection(optionsFor(target));
-    const { dns, connect, greeting, command } = target.timeouts;
-    let phase: Phase = "connect";
-    const cancel = after(dns + connect + greeting + 4 * command, () => connection.close());
-    try {
-      await answer((done) => connection.connect(done), connection);
-      phase = "login";
-      if (!connection.allowsAuth) return new Session(connection, target, true, now);
-      if (!connection.secure && !target.clearLogin) throw clearLogin(target.host);
-      await answer((done) => connection.login({ user: target.user, pass: target.password }, done), connection);
-      return new Session(connection, target, false, now);
-    } catch (error) {
-      connection.on("error", () => undefined);
-      connection.close();
-      throw new SessionRefused(classify(error as Failure, phase));
-    } finally {
-      cancel();
-    }
+    const { connection, anonymous } = await openConnection(target);
+    return new Session(connection, target, anonymous, now);
   }
 
   get usable(): boolean {
@@ -129,7 +83,9 @@ export class Session {
     };
     abort.addEventListener("abort", aborted, { once: true });
     this.sent += 1;
-    const outcome = abort.aborted ? { error: { message: "stopped" } } : await this.transmit(envelope, body, mail.length);
+    const outcome = abort.aborted
+      ? { error: { message: "stopped" } }
+      : await this.transmit(envelope, body, mail.length);
     abort.removeEventListener("abort", aborted);
     deadline();
     if (abort.aborted && at.phase !== "dot") withheld = true;
@@ -165,7 +121,9 @@ export class Session {
   /** A refused recipient leaves the transaction open; RSET makes the connection fit for the next mail. */
   private async reset(): Promise<void> {
     if (!this.alive) return;
-    const outcome = await this.race((done) => this.connection.reset((error) => done(error ? { error } : { reply: "" })));
+    const outcome = await this.race((done) =>
+      this.connection.reset((error) => done(error ? { error } : { reply: "" })),
+    );
     if ("error" in outcome) this.cut("RSET failed");
   }
 
@@ -209,56 +167,4 @@ export class Session {
   private get extensions(): readonly string[] {
     return (this.connection as unknown as { _supportedExtensions?: string[] })._supportedExtensions ?? [];
   }
-}
-
-function optionsFor(target: SessionTarget) {
-  const { timeouts } = target;
-  return {
-    host: target.host,
-    port: target.port,
-    secure: target.encryption === "ssl",
-    // '' encrypts when the server offers STARTTLS; a failed handshake is an error there too, never a fall-back (contract §5).
-    requireTLS: target.encryption === "tls",
-    ...(target.heloName ? { name: target.heloName } : {}),
-    dnsTimeout: timeouts.dns,
-    connectionTimeout: timeouts.connect,
-    greetingTimeout: timeouts.greeting,
-    socketTimeout: timeouts.command,
-    socketCloseTimeout: 1000,
-    maxResponseSize: 64 * 1024,
-    tls: {
-      minVersion: "TLSv1.2" as const,
-      rejectUnauthorized: target.verify,
-      ...(target.caFile ? { ca: certificate(target.caFile) } : {}),
-    },
-  };
-}
-
-const certificates = new Map<string, string>();
-
-function certificate(file: string): string {
-  const known = certificates.get(file) ?? readFileSync(file, "utf8");
-  certificates.set(file, known);
-  return known;
-}
-
-function clearLogin(host: string): Failure {
-  const message = `${host} offers no encryption and smtp.clearLogin does not allow a password in clear`;
-  return { message, code: "EAUTH" };
-}
-
-/** Runs a step of the handshake; it fails too when the connection does. */
-function answer(step: (done: (error?: Failure | null) => void) => void, connection: SMTPConnection): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: Failure) => finish(() => reject(error));
-    const gone = () => fail({ message: "connection closed during the handshake", code: "ECONNECTION" });
-    const finish = (end: () => void) => {
-      connection.removeListener("error", fail);
-      connection.removeListener("end", gone);
-      end();
-    };
-    connection.once("error", fail);
-    connection.once("end", gone);
-    step((error) => (error ? fail(error) : finish(resolve)));
-  });
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.js";
 import { Lending } from "../pool/lending.js";
-import { Session, SessionRefused, type SessionTarget } from "./session.js";
+import { SessionRefused, type SessionTarget } from "./connection.js";
+import { Session } from "./session.js";
 import type { Verdict } from "./verdict.js";
 
 export interface SessionsOptions {
@@ -25,17 +26,25 @@ export class Sessions {
    * Lends a session of this account to `work`. `ready` is asked once it is this mail's turn, before anything is dialled;
    * a session that cannot be opened comes back as its verdict.
    */
-  use<R>(accountId: number, target: SessionTarget, ready: () => boolean, work: (session: Session) => Promise<R>): Promise<R | Verdict> {
-    return this.lending(accountId, target).use<R | Verdict>(async (line) => {
-      if (!ready()) return { kind: "withheld", reason: "stopped before it was its turn" };
-      try {
-        line.session = await this.open(line, target);
-      } catch (error) {
-        if (error instanceof SessionRefused) return error.verdict;
-        throw error;
-      }
-      return work(line.session);
-    }, () => true);
+  use<R>(
+    accountId: number,
+    target: SessionTarget,
+    ready: () => boolean,
+    work: (session: Session) => Promise<R>,
+  ): Promise<R | Verdict> {
+    return this.lending(accountId, target).use<R | Verdict>(
+      async (line) => {
+        if (!ready()) return { kind: "withheld", reason: "stopped before it was its turn" };
+        try {
+          line.session = await this.open(line, target);
+        } catch (error) {
+          if (error instanceof SessionRefused) return error.verdict;
+          throw error;
+        }
+        return work(line.session);
+      },
+      () => true,
+    );
   }
 
   /** Closes every session; those that are lent have `ms` to come back. */

@@ -1,14 +1,21 @@
 import type { Clock } from "../clock.js";
 import type { Database } from "../db/database.js";
-import { type HealthNote, readAccounts, readUsage, resetSentToday, type SmtpAccount, writeHealth } from "../db/smtpAccounts.js";
+import {
+  type HealthNote,
+  readAccounts,
+  readUsage,
+  resetSentToday,
+  type SmtpAccount,
+  writeHealth,
+} from "../db/smtpAccounts.js";
 import { describe } from "../errors.js";
 import type { News } from "../events.js";
 import { Loop } from "../loop.js";
 import type { Service } from "../service.js";
 import type { Account, RestRules } from "../smtp/account.js";
+import type { SessionTarget } from "../smtp/connection.js";
 import type { Hour } from "../smtp/quota.js";
 import type { Rotation, Seat } from "../smtp/rotation.js";
-import type { SessionTarget } from "../smtp/session.js";
 import type { Verdict } from "../smtp/verdict.js";
 import type { Leadership } from "./leadership.js";
 import type { Settler } from "./settler.js";
@@ -37,7 +44,12 @@ export class Accounts implements Service {
   private loadedOnce = false;
 
   constructor(private readonly options: AccountsOptions) {
-    this.loop = new Loop({ name: this.name, clock: options.clock, tick: () => this.tick(), failed: (error) => this.failed(error) });
+    this.loop = new Loop({
+      name: this.name,
+      clock: options.clock,
+      tick: () => this.tick(),
+      failed: (error) => this.failed(error),
+    });
   }
 
   /** False until the accounts were read for the first time. */
@@ -85,7 +97,13 @@ export class Accounts implements Service {
     // Mails that were already on their way tell the same fault again; one rest is enough.
     if (before !== 0 && !verdict.lasting) return;
     const rest = account.faulted(verdict.class, verdict.lasting, verdict.reply, clock.now(), this.options);
-    const facts = { account: account.facts.id, email: account.facts.email, class: verdict.class, seconds: Math.round(rest / 1000), reply: verdict.reply };
+    const facts = {
+      account: account.facts.id,
+      email: account.facts.email,
+      class: verdict.class,
+      seconds: Math.round(rest / 1000),
+      reply: verdict.reply,
+    };
     if (before === 0) news.emit(account.health === "suspended" ? "account:suspended" : "account:rested", facts);
     if (account.health === "suspended") this.loop.nudge();
   }

@@ -53,7 +53,8 @@ export class Batch {
     while (claim.index >= this.released) await this.advance();
     this.started += 1;
     // Not awaited: the mark for later rows travels while this one is sent. Who needs it awaits it above and sees its error.
-    if (this.released < this.claims.length && this.released - this.started < this.window()) this.advance().catch(() => undefined);
+    if (this.released < this.claims.length && this.released - this.started < this.window())
+      this.advance().catch(() => undefined);
   }
 
   /** Rows whose outcome is not stored yet; the record goes with the last one. */

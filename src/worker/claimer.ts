@@ -45,7 +45,10 @@ export class Claimer {
   async claim(seeker: Seeker, room: number): Promise<Batch | undefined> {
     const due = await this.options.due.take(this.campaignId, room);
     const pending = due.length >= room ? [] : await this.pending(room - due.length);
-    const found = [...due.map((entry) => ({ ...entry, hasEntry: true })), ...pending.map((row) => ({ ...row, failingFor: 0, hasEntry: false }))];
+    const found = [
+      ...due.map((entry) => ({ ...entry, hasEntry: true })),
+      ...pending.map((row) => ({ ...row, failingFor: 0, hasEntry: false })),
+    ];
     const rows = found.filter((row) => !this.options.inFlight.has(row.mailId));
     if (rows.length === 0) return undefined;
     const seats = this.options.rotation.reserve(seeker, rows.length);
@@ -67,9 +70,14 @@ export class Claimer {
     return rows;
   }
 
-  private assemble(rows: readonly (Candidate & { failingFor: number; hasEntry: boolean })[], seats: readonly Seat[]): Batch {
+  private assemble(
+    rows: readonly (Candidate & { failingFor: number; hasEntry: boolean })[],
+    seats: readonly Seat[],
+  ): Batch {
     const { batchName, window, inFlight } = this.options;
-    const batch = new Batch(batchName(), Math.min(rows.length, window()), window, (id, released) => this.mark(id, released));
+    const batch = new Batch(batchName(), Math.min(rows.length, window()), window, (id, released) =>
+      this.mark(id, released),
+    );
     for (const [index, row] of rows.entries()) {
       const claimed: Claim = {
         mailId: row.mailId,
@@ -97,7 +105,12 @@ export class Claimer {
     } catch (error) {
       if (!(isKind(error, "unreachable") && (await this.decide(batch.id)))) return this.missed(batch, error);
     }
-    news.emit("claim:made", { campaignId: this.campaignId, batch: batch.id, mails: batch.claims.length, ms: Math.round(clock.monotonic() - from) });
+    news.emit("claim:made", {
+      campaignId: this.campaignId,
+      batch: batch.id,
+      mails: batch.claims.length,
+      ms: Math.round(clock.monotonic() - from),
+    });
     return batch;
   }
 
@@ -121,12 +134,21 @@ export class Claimer {
       inFlight.delete(lost.mailId);
       if (!lost.hasEntry) this.reopened(lost.mailId);
     }
-    due.putBack(batch.claims.filter((lost) => lost.hasEntry).map((lost) => ({ ...lost.before, to: lost.to, failingFor: lost.failingFor })));
+    due.putBack(
+      batch.claims
+        .filter((lost) => lost.hasEntry)
+        .map((lost) => ({ ...lost.before, to: lost.to, failingFor: lost.failingFor })),
+    );
     if (isKind(error, "fenced")) leadership.lost(error);
     if (!isKind(error, "row")) throw error;
-    const won = typeof error.facts["won"] === "number" ? error.facts["won"] : 0;
+    const won = typeof error.facts.won === "number" ? error.facts.won : 0;
     news.emit("claim:missed", { campaignId: this.campaignId, batch: batch.id, wanted: batch.claims.length, won });
-    return new Batch(batch.id, 0, () => 0, async () => undefined);
+    return new Batch(
+      batch.id,
+      0,
+      () => 0,
+      async () => undefined,
+    );
   }
 
   /** Moves the released mark, however long Server 2 takes to answer; a lost lease ends it. */

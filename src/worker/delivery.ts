@@ -4,7 +4,7 @@ import type { RecipientFields } from "../campaign/fields.js";
 import { messageId, render } from "../campaign/message.js";
 import type { SmtpAccount } from "../db/smtpAccounts.js";
 import { describe } from "../errors.js";
-import type { SessionTarget } from "../smtp/session.js";
+import type { SessionTarget } from "../smtp/connection.js";
 import type { Sessions } from "../smtp/sessions.js";
 import type { Verdict } from "../smtp/verdict.js";
 import type { Claim } from "./batch.js";

@@ -36,7 +36,12 @@ export class DueFeed implements Service {
   private lookAt = 0;
 
   constructor(private readonly options: DueFeedOptions) {
-    this.loop = new Loop({ name: this.name, clock: options.clock, tick: () => this.tick(), failed: (error) => this.failed(error) });
+    this.loop = new Loop({
+      name: this.name,
+      clock: options.clock,
+      tick: () => this.tick(),
+      failed: (error) => this.failed(error),
+    });
   }
 
   async start(): Promise<void> {
@@ -98,13 +103,21 @@ export class DueFeed implements Service {
     const limit = LIMIT + inFlight.size + queued.size;
     const entries = await dueEntries(db, campaigns, limit);
     const fresh = entries.filter((entry) => !inFlight.has(entry.mailId) && !queued.has(entry.mailId));
-    const rows = new Map((await rowsById(db, fresh.map((entry) => entry.mailId))).map((row) => [row.mailId, row]));
+    const rows = new Map(
+      (
+        await rowsById(
+          db,
+          fresh.map((entry) => entry.mailId),
+        )
+      ).map((row) => [row.mailId, row]),
+    );
     const ended: number[] = [];
     for (const entry of fresh) {
       const row = rows.get(entry.mailId);
       // Claimed between the two statements: its entry stays during the claim.
       if (inFlight.has(entry.mailId)) continue;
-      if (row?.raw === "failed" && (row.attempts ?? 0) < MAX_ATTEMPTS) this.enqueue(entry.campaignId, { ...row, failingFor: entry.failingFor * 1000 });
+      if (row?.raw === "failed" && (row.attempts ?? 0) < MAX_ATTEMPTS)
+        this.enqueue(entry.campaignId, { ...row, failingFor: entry.failingFor * 1000 });
       else if (row?.raw !== "processing") ended.push(entry.mailId);
     }
     await endEntries(db, ended);

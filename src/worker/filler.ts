@@ -2,8 +2,8 @@ import { parseAddress } from "../campaign/address.js";
 import type { Campaign } from "../campaign/catalog.js";
 import { type Suppression, suppressedText } from "../campaign/suppression.js";
 import type { Clock } from "../clock.js";
-import { lockFence } from "../db/claims.js";
 import { NOTE_FILL, readNotes } from "../db/campaigns.js";
+import { lockFence } from "../db/claims.js";
 import type { Database } from "../db/database.js";
 import { fenced } from "../db/fence.js";
 import { existingAddresses, insertRows, type NewRow, serverStamp } from "../db/mailBlaster.js";
@@ -75,10 +75,14 @@ async function fillPage(
   const reasons = await suppression.ask(missing);
   const fresh = missing.map((address) => newRow(address, reasons));
   const note = next.cursor === undefined ? [0, 1] : [next.cursor, 0];
-  const parts: Part[] = [lockFence(epoch()), [NOTE_FILL, [campaign.id, next.key, ...(note as [number, number]), ...fenced(epoch())]]];
+  const parts: Part[] = [
+    lockFence(epoch()),
+    [NOTE_FILL, [campaign.id, next.key, ...(note as [number, number]), ...fenced(epoch())]],
+  ];
   if (fresh.length > 0) parts.push(insertRows(rowsOf(campaign), fresh, await serverStamp(crm)));
   const result = await crm.packet("fill", parts, ([fence, , insert]) => {
-    if (fence?.rows.length !== 1) throw new CampaigndError("fenced", "another daemon leads this queue: nothing was filled");
+    if (fence?.rows.length !== 1)
+      throw new CampaigndError("fenced", "another daemon leads this queue: nothing was filled");
     return { count: insert?.affected ?? 0, firstId: insert?.insertId ?? 0 };
   });
   if (result.count > 0) inserted(result.firstId, fresh.length);

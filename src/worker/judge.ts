@@ -4,7 +4,13 @@ import type { Verdict } from "../smtp/verdict.js";
 /** What becomes of a mail after a verdict. */
 export type Outcome =
   | { readonly kind: "sent"; readonly reply: string }
-  | { readonly kind: "retry"; readonly attempts: number; readonly dueInMs: number; readonly class: string; readonly text: string }
+  | {
+      readonly kind: "retry";
+      readonly attempts: number;
+      readonly dueInMs: number;
+      readonly class: string;
+      readonly text: string;
+    }
   | { readonly kind: "discarded"; readonly class: string; readonly text: string }
   | { readonly kind: "released"; readonly reason: string }
   | { readonly kind: "unknown"; readonly why: string };

@@ -27,7 +27,12 @@ export function settlementOf(claim: Claim, ending: Ending): Settlement {
       return { kind: "released", mailId, before: claim.before };
     case "unknown": {
       const unknown = { campaignId, messageId: messageIdOf(claim), accountId, why: ending.why };
-      return { kind: "unknown", mailId, text: `[UNKNOWN] ${attemptText(claim.attempts + 1, "unknown", ending.why)}`, unknown };
+      return {
+        kind: "unknown",
+        mailId,
+        text: `[UNKNOWN] ${attemptText(claim.attempts + 1, "unknown", ending.why)}`,
+        unknown,
+      };
     }
     default:
       return ending satisfies never;
@@ -50,7 +55,13 @@ export function tell(news: News, claim: Claim, ending: Ending, ms: number): void
     case "sent":
       return news.emit("mail:sent", { ...common, attempt, ms: Math.round(ms), reply: ending.reply });
     case "retry":
-      return news.emit("mail:deferred", { ...common, attempt, class: ending.class, dueInMs: Math.round(ending.dueInMs), reply: ending.text });
+      return news.emit("mail:deferred", {
+        ...common,
+        attempt,
+        class: ending.class,
+        dueInMs: Math.round(ending.dueInMs),
+        reply: ending.text,
+      });
     case "discarded":
       return news.emit("mail:discarded", { ...common, attempt, class: ending.class, reply: ending.text });
     case "suppressed":

@@ -13,7 +13,11 @@ export interface ReadAheadOptions {
 }
 
 /** Reads recipients' data and suppression for all mails of a claim at once; a mail that waits too long makes the whole claim ask again. */
-export async function readAhead(campaign: Campaign, claims: readonly Claim[], options: ReadAheadOptions): Promise<ReadAhead> {
+export async function readAhead(
+  campaign: Campaign,
+  claims: readonly Claim[],
+  options: ReadAheadOptions,
+): Promise<ReadAhead> {
   const { catalog, suppression, clock, maxAge } = options;
   const addresses = claims.map((claim) => claim.to);
   const ask = () => ({ at: clock.monotonic(), reasons: suppression.ask(addresses) });

@@ -17,15 +17,26 @@ const WHY = "the daemon that had claimed it ended before its outcome was known";
  * A row that its record had released may have been sent and is parked as unknown; every other goes back with its attempt.
  * Idempotent: rows that have left `processing` meanwhile are left alone, and the records go in the same transaction.
  */
-export async function recover(run: Run, epoch: number, hour: { date: string; hour: number; stamp: string }): Promise<Recovered> {
+export async function recover(
+  run: Run,
+  epoch: number,
+  hour: { date: string; hour: number; stamp: string },
+): Promise<Recovered> {
   const records: ClaimRecord[] = await adoptRecords(run, epoch);
   if (records.length === 0) return { released: 0, parked: 0, records: 0 };
   const stranded = await strandedRows(run, records);
   const doubtful = stranded.filter((row) => row.released);
   const untouched = stranded.filter((row) => !row.released);
-  const named = doubtful.map((row) => ({ ...row, messageId: messageId(row.campaignId, row.before.mailId, row.accountEmail) }));
+  const named = doubtful.map((row) => ({
+    ...row,
+    messageId: messageId(row.campaignId, row.before.mailId, row.accountEmail),
+  }));
   await parkRows(run, epoch, named, WHY, hour);
-  await restoreRows(run, epoch, untouched.map((row) => row.before));
+  await restoreRows(
+    run,
+    epoch,
+    untouched.map((row) => row.before),
+  );
   await forgetRecords(run, epoch);
   return { released: untouched.length, parked: doubtful.length, records: records.length };
 }

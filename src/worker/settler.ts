@@ -4,8 +4,8 @@ import { type SettleBatch, type Settlement, settle, settled, type Usage } from "
 import { describe, isKind } from "../errors.js";
 import type { News } from "../events.js";
 import { Loop } from "../loop.js";
-import type { Rotation } from "../smtp/rotation.js";
 import type { Service } from "../service.js";
+import type { Rotation } from "../smtp/rotation.js";
 import type { Claim } from "./batch.js";
 import type { Leadership } from "./leadership.js";
 
@@ -172,5 +172,7 @@ export class Settler implements Service {
 /** Final outcomes end the entry of a mail that failed before; a release leaves it as it was. */
 function endsEntry({ claim, settlement }: Settling): boolean {
   if (!claim.hasEntry && claim.attempts === 0) return false;
-  return settlement.kind === "sent" || settlement.kind === "unknown" || (settlement.kind === "failed" && !settlement.retry);
+  return (
+    settlement.kind === "sent" || settlement.kind === "unknown" || (settlement.kind === "failed" && !settlement.retry)
+  );
 }

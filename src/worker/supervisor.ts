@@ -77,7 +77,11 @@ export class Supervisor {
     try {
       await this.options.left(running, worker);
     } catch (error) {
-      this.options.news.emit("campaign:troubled", { campaignId: worker.campaignId, doing: "leave the campaign", err: describe(error) });
+      this.options.news.emit("campaign:troubled", {
+        campaignId: worker.campaignId,
+        doing: "leave the campaign",
+        err: describe(error),
+      });
     }
   }
 }

@@ -1,22 +1,19 @@
+import { setMaxListeners } from "node:events";
 import type { Campaign } from "../campaign/catalog.js";
 import type { Progress, Tally } from "../campaign/progress.js";
 import type { Clock } from "../clock.js";
-import { CampaigndError, describe, isKind } from "../errors.js";
+import { describe, isKind } from "../errors.js";
 import type { News } from "../events.js";
 import { Loop } from "../loop.js";
 import type { Rotation, Seeker } from "../smtp/rotation.js";
-import type { Verdict } from "../smtp/verdict.js";
 import type { Accounts } from "./accounts.js";
-import type { Batch, Claim } from "./batch.js";
+import type { Claim } from "./batch.js";
+import type { Carrier, Trip } from "./carrier.js";
 import type { Claimer } from "./claimer.js";
 import type { Conditions } from "./conditions.js";
-import { type Delivered, type DeliveryOptions, deliver, type ReadAhead } from "./delivery.js";
 import type { DueFeed } from "./dueFeed.js";
 import type { Filled } from "./filler.js";
-import { judge, type RetryRules } from "./judge.js";
-import type { Leadership } from "./leadership.js";
-import { changeOf, type Ending, settlementOf, tell } from "./outcomes.js";
-import type { Settler } from "./settler.js";
+import { changeOf, type Ending } from "./outcomes.js";
 import type { Surveyed } from "./survey.js";
 
 export interface WorkerOptions {
@@ -24,28 +21,28 @@ export interface WorkerOptions {
   readonly clock: Clock;
   readonly claimer: Claimer;
   readonly rotation: Rotation;
-  readonly accounts: Pick<Accounts, "note" | "loaded">;
-  readonly settler: Pick<Settler, "add">;
-  readonly leadership: Pick<Leadership, "holds">;
+  readonly accounts: Pick<Accounts, "loaded">;
   readonly conditions: Conditions;
-  readonly due: Pick<DueFeed, "expect" | "look">;
-  readonly inFlight: Map<number, Claim>;
-  readonly delivery: DeliveryOptions;
-  readonly retry: RetryRules;
+  readonly due: Pick<DueFeed, "look" | "expect">;
+  readonly carrier: Carrier;
   readonly batch: number;
   readonly gap: number;
   /** Reads the campaign; throws `files` when it must be held. */
-  load(): Promise<Campaign>;
-  survey(): Promise<Surveyed>;
-  fill(campaign: Campaign, stopped: AbortSignal, inserted: (firstId: number, rows: number) => void): Promise<Filled>;
-  readAhead(campaign: Campaign, claims: readonly Claim[]): Promise<ReadAhead>;
+  readonly load: () => Promise<Campaign>;
+  readonly survey: () => Promise<Surveyed>;
+  readonly fill: (
+    campaign: Campaign,
+    stopped: AbortSignal,
+    inserted: (firstId: number, rows: number) => void,
+  ) => Promise<Filled>;
   /** The campaign must not send; the monitor pauses it with this reason. */
-  hold(reason: string): void;
+  readonly hold: (reason: string) => void;
   /** Nothing is open any more: the monitor may look at once. */
-  idle(): void;
+  readonly idle: () => void;
 }
 
 const LOOK_AGAIN = 15_000;
+const BLOCKED = 500;
 
 /** Sends one campaign: takes it up, fills the queue, then claims what the accounts can send soon and carries each claim to its outcome. */
 export class Worker {
@@ -63,6 +60,8 @@ export class Worker {
     readonly campaignId: number,
     private readonly options: WorkerOptions,
   ) {
+    // Every mail in flight listens to this one signal.
+    setMaxListeners(0, this.ending.signal);
     this.loop = new Loop({
       name: `worker ${campaignId}`,
       clock: options.clock,
@@ -97,6 +96,11 @@ export class Worker {
     this.loop.nudge();
   }
 
+  /** Somebody else changed these rows: their slices are counted anew at the next look. */
+  recountLater(ids: readonly number[]): void {
+    for (const id of ids) this.counts?.inserted(id, 0);
+  }
+
   get key(): string | undefined {
     return this.campaign?.key;
   }
@@ -116,7 +120,7 @@ export class Worker {
 
   private async tick(): Promise<number> {
     const { conditions, accounts } = this.options;
-    if (conditions.blocked() !== undefined || !accounts.loaded) return 1000;
+    if (conditions.blocked() !== undefined || !accounts.loaded) return BLOCKED;
     if (!this.campaign && !(await this.takeUp())) return LOOK_AGAIN;
     this.filling ??= this.fillQueue(this.campaign as Campaign);
     return this.claimSome(this.campaign as Campaign);
@@ -127,16 +131,13 @@ export class Worker {
     const { news, hold, due } = this.options;
     try {
       const campaign = await this.options.load();
-      const { tally, healed, adopted } = await this.options.survey();
+      const { tally, ...mended } = await this.options.survey();
       this.counts = tally;
       this.campaign = campaign;
-      news.emit("campaign:seen", {
-        campaignId: this.campaignId,
-        description: campaign.description,
-        source: campaign.source.kind,
-        owner: campaign.owner ?? 0,
-      });
-      news.emit("campaign:tallied", { campaignId: this.campaignId, ...tally.progress(), healed, adopted });
+      const { campaignId } = this;
+      const { description, source, owner = 0 } = campaign;
+      news.emit("campaign:seen", { campaignId, description, source: source.kind, owner });
+      news.emit("campaign:tallied", { campaignId, ...tally.progress(), ...mended });
       due.look();
       return true;
     } catch (error) {
@@ -148,7 +149,9 @@ export class Worker {
 
   private async fillQueue(campaign: Campaign): Promise<void> {
     try {
-      const filled = await this.options.fill(campaign, this.ending.signal, (firstId, rows) => this.inserted(firstId, rows));
+      const filled = await this.options.fill(campaign, this.ending.signal, (firstId, rows) =>
+        this.inserted(firstId, rows),
+      );
       if (this.ending.signal.aborted) return;
       this.filled = true;
       this.options.news.emit("campaign:filled", { campaignId: this.campaignId, ...filled });
@@ -175,8 +178,10 @@ export class Worker {
     rotation.enter(seeker);
     const room = Math.min(rotation.room(seeker), most);
     if (room < 1) return this.waitForRoom(seeker);
-    const wait = this.tooSoon(room, Math.min(most, rotation.capacity(seeker)));
-    if (wait > 0) return wait;
+    const wait =
+      patience(room, Math.min(most, rotation.capacity(seeker)), this.open.size, gap) -
+      (clock.monotonic() - this.lastClaim);
+    if (wait > 0) return Math.min(wait, gap);
     const batch = await claimer.claim(seeker, room);
     this.lastClaim = clock.monotonic();
     if (!batch) {
@@ -184,24 +189,17 @@ export class Worker {
       return LOOK_AGAIN;
     }
     this.waitingWhy = "";
-    if (batch.claims.length > 0) this.dispatch(campaign, batch);
+    this.carry(campaign, batch.claims);
     return batch.claims.length > 0 ? 0 : gap;
   }
 
-  /** A claim of a few rows costs as many statements as one of many: wait until half of the room is free, but not for long. */
-  private tooSoon(room: number, capacity: number): number {
-    const since = this.options.clock.monotonic() - this.lastClaim;
-    const { gap } = this.options;
-    const patience = room >= capacity / 2 ? 0 : this.open.size === 0 ? gap : 4 * gap;
-    return Math.max(0, Math.min(patience - since, gap));
-  }
-
+  /** How long until room can be expected; said once when the reason changes. */
   private waitForRoom(seeker: Seeker): number {
-    const { rotation, news } = this.options;
+    const { rotation, news, gap } = this.options;
     const opening = rotation.nextOpening(seeker);
-    if (this.open.size > 0 && opening?.inMs === 0) return this.options.gap;
+    if (this.open.size > 0 && opening?.inMs === 0) return gap;
     const why = opening?.why ?? "no active account belongs to the campaign's owner";
-    const inMs = opening === undefined ? LOOK_AGAIN : opening.inMs;
+    const inMs = opening?.inMs ?? LOOK_AGAIN;
     if (why !== this.waitingWhy && why !== "") {
       news.emit("campaign:waiting", { campaignId: this.campaignId, reason: why, seconds: Math.ceil(inMs / 1000) });
     }
@@ -209,83 +207,30 @@ export class Worker {
     return Math.max(inMs, 50);
   }
 
-  private dispatch(campaign: Campaign, batch: Batch): void {
-    const ahead = this.options.readAhead(campaign, batch.claims);
-    // Heard here, so that a failed read is no unhandled rejection; each delivery hears it too and releases its mail.
-    ahead.catch((error: unknown) => this.troubled("read recipients ahead", error));
-    for (const claim of batch.claims) {
-      const carried = this.carry(claim, campaign, ahead).finally(() => this.open.delete(carried));
+  private carry(campaign: Campaign, claims: readonly Claim[]): void {
+    const trip: Trip = {
+      campaign,
+      abort: this.ending.signal,
+      landed: (claim, ending) => this.landed(claim, ending),
+      roomChanged: () => this.loop.nudge(),
+    };
+    for (const carried of this.options.carrier.carryAll(claims, trip)) {
       this.open.add(carried);
+      void carried.finally(() => this.open.delete(carried));
     }
   }
 
-  /** One claim to its stored outcome; never rejects: what happens to us becomes a release, said as trouble. */
-  private async carry(claim: Claim, campaign: Campaign, ahead: Promise<ReadAhead>): Promise<void> {
-    const { clock, retry } = this.options;
-    const from = clock.monotonic();
-    const delivered = await this.deliver(claim, campaign, ahead);
-    this.noteSeat(claim, delivered);
-    const ending: Ending = delivered.kind === "suppressed" ? delivered : judge(delivered, claim.attempts, claim.failingFor, retry);
-    await this.settle(claim, ending, clock.monotonic() - from);
-  }
-
-  private async deliver(claim: Claim, campaign: Campaign, ahead: Promise<ReadAhead>): Promise<Delivered> {
-    try {
-      return await deliver(claim, campaign, await ahead, () => this.gate(claim), this.ending.signal, this.options.delivery);
-    } catch (error) {
-      if (!(error instanceof CampaigndError)) this.troubled("deliver a mail", error);
-      return { kind: "withheld", reason: describe(error) };
-    }
-  }
-
-  /** The last look before the dot: the lease, every stopper, the campaign itself, and the account's room in this hour. */
-  private async gate(claim: Claim): Promise<boolean> {
-    const { leadership, conditions, rotation } = this.options;
-    if (this.ending.signal.aborted || !leadership.holds() || conditions.blocked() !== undefined) return false;
-    return rotation.pass(claim.seat);
-  }
-
-  /** What the mail did to its account: room used or given back, health. */
-  private noteSeat(claim: Claim, delivered: Delivered): void {
-    const { accounts, rotation } = this.options;
-    const counts = delivered.kind === "accepted" || delivered.kind === "unknown";
-    if (counts) rotation.used(claim.seat);
-    else rotation.giveBack(claim.seat);
-    if (delivered.kind !== "suppressed") accounts.note(claim.seat, delivered satisfies Verdict);
-    if (claim.seat.account.backlog === 0 || !counts) this.loop.nudge();
-  }
-
-  private settle(claim: Claim, ending: Ending, ms: number): Promise<void> {
-    const { settler } = this.options;
-    return new Promise((resolve) => {
-      settler.add({
-        claim,
-        settlement: settlementOf(claim, ending),
-        counts: ending.kind === "sent" || ending.kind === "unknown",
-        stored: () => {
-          this.stored(claim, ending, ms);
-          resolve();
-        },
-      });
-    });
-  }
-
-  private stored(claim: Claim, ending: Ending, ms: number): void {
-    const { inFlight, news, due, claimer, idle } = this.options;
-    claim.batch.finish();
-    inFlight.delete(claim.mailId);
+  private landed(claim: Claim, ending: Ending): void {
+    const { due, claimer, idle } = this.options;
     const change = changeOf(ending);
     if (change) this.counts?.settle(claim.mailId, change);
     if (ending.kind === "retry") due.expect(ending.dueInMs);
-    if (ending.kind === "released") this.givenBack(claim, due, claimer);
-    tell(news, claim, ending, ms);
+    if (ending.kind === "released") {
+      if (claim.before.status === "failed") due.look();
+      else claimer.reopened(claim.mailId);
+      if (!this.ending.signal.aborted) this.loop.nudge();
+    }
     if (this.filled && this.counts?.progress().pending === 0) idle();
-  }
-
-  private givenBack(claim: Claim, due: Pick<DueFeed, "look">, claimer: Claimer): void {
-    if (claim.before.status === "failed") due.look();
-    else claimer.reopened(claim.mailId);
-    if (!this.ending.signal.aborted) this.loop.nudge();
   }
 
   private troubled(doing: string, error: unknown): void {
@@ -298,3 +243,8 @@ export class Worker {
   }
 }
 
+/** A claim of a few rows costs as many statements as one of many: wait until half of the room is free, but not for long. */
+function patience(room: number, capacity: number, open: number, gap: number): number {
+  if (room >= capacity / 2) return 0;
+  return open === 0 ? gap : 4 * gap;
+}

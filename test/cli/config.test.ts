@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { configCommand } from "../../src/cli/config.js";
-import { exampleFile } from "../../src/configReference.js";
+import { exampleFile } from "../../src/config/reference.js";
 import { EXIT_CONFIG } from "../../src/errors.js";
 
 const folder = mkdtempSync(join(tmpdir(), "campaignd-config-"));

@@ -1,6 +1,6 @@
-import { leaves, type Override } from "./configTree.js";
 import { settings } from "./settings.js";
 import { closest } from "./suggest.js";
+import { leaves, type Override } from "./tree.js";
 
 const NOT_SETTINGS: ReadonlySet<string> = new Set(["CAMPAIGND_CONFIG"]);
 

@@ -1,11 +1,11 @@
-import { contradictions } from "./configAgreement.js";
-import { overridesFrom } from "./configEnvironment.js";
-import { readConfigFile } from "./configFile.js";
-import { settlePassword } from "./configPassword.js";
-import { isSection, type Parsing, parseSection, type Source, type Tree } from "./configTree.js";
-import { CampaigndError } from "./errors.js";
+import { CampaigndError } from "../errors.js";
+import { contradictions } from "./agreement.js";
+import { overridesFrom } from "./environment.js";
+import { readConfigFile } from "./file.js";
+import { settlePassword } from "./password.js";
 import type { Settings, Values } from "./setting.js";
 import { settings } from "./settings.js";
+import { isSection, type Parsing, parseSection, type Source, type Tree } from "./tree.js";
 
 /** The configuration after parsing: complete, deeply frozen; durations are milliseconds, sizes bytes. */
 export type Config = Values<typeof settings>;

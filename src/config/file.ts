@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { type Document, isMap, isNode, LineCounter, parseDocument } from "yaml";
-import { CampaigndError } from "./errors.js";
+import { CampaigndError } from "../errors.js";
 
 /** What a configuration file says, before anybody has judged it. */
 export interface ConfigFile {

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { readableByOthers, whyUnreadable } from "./configFile.js";
-import { type Parsing, type Tree, tell } from "./configTree.js";
+import { readableByOthers, whyUnreadable } from "./file.js";
+import { type Parsing, type Tree, tell } from "./tree.js";
 
 export interface Keeping {
   /** Whether others can read the configuration file itself. */

@@ -1,4 +1,5 @@
-import { days, hours, seconds } from "./clock.js";
+import { days, hours, seconds } from "../clock.js";
+import { server } from "./serverSettings.js";
 import { optional, section, setting } from "./setting.js";
 import {
   count,
@@ -16,8 +17,7 @@ import {
   word,
   zone,
 } from "./settingKind.js";
-import { server } from "./settingsServer.js";
-import { smtp } from "./settingsSmtp.js";
+import { smtp } from "./smtpSettings.js";
 
 const MB = 1024 * 1024;
 

@@ -1,8 +1,8 @@
 import { stringify } from "yaml";
-import { variableOf } from "./configEnvironment.js";
-import { isSection, leaves } from "./configTree.js";
+import { variableOf } from "./environment.js";
 import type { Section, Setting, Settings } from "./setting.js";
 import { settings } from "./settings.js";
+import { isSection, leaves } from "./tree.js";
 
 const INTRODUCTION = `# Configuration
 

@@ -1,9 +1,9 @@
 import { isAbsolute } from "node:path";
 import { z } from "zod";
-import { days, seconds } from "./clock.js";
+import { days, seconds } from "../clock.js";
+import { validZone } from "../zone.js";
 import { type Quantity, SIZE, SPAN } from "./quantity.js";
 import type { Kind } from "./setting.js";
-import { validZone } from "./zone.js";
 
 export const text: Kind<string> = { type: "text", example: "it in quotes", schema: z.string() };
 
