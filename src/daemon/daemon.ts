@@ -21,6 +21,7 @@ import type { Conditions } from "../worker/conditions.js";
 import { DueFeed } from "../worker/dueFeed.js";
 import { fill } from "../worker/filler.js";
 import { Leadership } from "../worker/leadership.js";
+import { Pace } from "../worker/pace.js";
 import { readAhead } from "../worker/readAhead.js";
 import { Settler } from "../worker/settler.js";
 import { Supervisor } from "../worker/supervisor.js";
@@ -106,12 +107,13 @@ export function assemble(parts: DaemonParts): { services: Service[]; monitor: Mo
   const hire = ({ campaignId, userId }: Running) =>
     new Worker(campaignId, {
       ...base,
-      ...config.claim,
       rotation,
       accounts,
       due,
       carrier,
       claimer: new Claimer(campaignId, claims),
+      pace: new Pace({ ...base, ...config.claim, rotation }),
+      gap: config.claim.gap,
       load: () => catalog.load(campaignId, userId),
       survey: () => survey(crm.db, epoch, campaignId),
       fill: (campaign, stopped, inserted) => fill(campaign, filling, stopped, inserted),

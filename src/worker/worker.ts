@@ -14,6 +14,7 @@ import type { Conditions } from "./conditions.js";
 import type { DueFeed } from "./dueFeed.js";
 import type { Filled } from "./filler.js";
 import { changeOf, type Ending } from "./outcomes.js";
+import type { Pace } from "./pace.js";
 import type { Surveyed } from "./survey.js";
 
 export interface WorkerOptions {
@@ -25,7 +26,8 @@ export interface WorkerOptions {
   readonly conditions: Conditions;
   readonly due: Pick<DueFeed, "look" | "expect">;
   readonly carrier: Carrier;
-  readonly batch: number;
+  readonly pace: Pace;
+  /** Milliseconds before the next try when somebody else took the rows. */
   readonly gap: number;
   /** Reads the campaign; throws `files` when it must be held. */
   readonly load: () => Promise<Campaign>;
@@ -53,8 +55,6 @@ export class Worker {
   private readonly ending = new AbortController();
   private readonly open = new Set<Promise<void>>();
   private readonly loop: Loop;
-  private lastClaim = Number.NEGATIVE_INFINITY;
-  private waitingWhy = "";
 
   constructor(
     readonly campaignId: number,
@@ -173,38 +173,19 @@ export class Worker {
   }
 
   private async claimSome(campaign: Campaign): Promise<number> {
-    const { rotation, claimer, clock, gap, batch: most } = this.options;
+    const { rotation, claimer, pace, gap } = this.options;
     const seeker: Seeker = { campaignId: this.campaignId, owner: campaign.owner, servers: undefined };
     rotation.enter(seeker);
-    const room = Math.min(rotation.room(seeker), most);
-    if (room < 1) return this.waitForRoom(seeker);
-    const wait =
-      patience(room, Math.min(most, rotation.capacity(seeker)), this.open.size, gap) -
-      (clock.monotonic() - this.lastClaim);
-    if (wait > 0) return Math.min(wait, gap);
+    const { room, waitMs } = pace.next(seeker, this.open.size);
+    if (room === 0) return waitMs;
     const batch = await claimer.claim(seeker, room);
-    this.lastClaim = clock.monotonic();
+    pace.claimed();
     if (!batch) {
       rotation.leave(this.campaignId);
       return LOOK_AGAIN;
     }
-    this.waitingWhy = "";
     this.carry(campaign, batch.claims);
     return batch.claims.length > 0 ? 0 : gap;
-  }
-
-  /** How long until room can be expected; said once when the reason changes. */
-  private waitForRoom(seeker: Seeker): number {
-    const { rotation, news, gap } = this.options;
-    const opening = rotation.nextOpening(seeker);
-    if (this.open.size > 0 && opening?.inMs === 0) return gap;
-    const why = opening?.why ?? "no active account belongs to the campaign's owner";
-    const inMs = opening?.inMs ?? LOOK_AGAIN;
-    if (why !== this.waitingWhy && why !== "") {
-      news.emit("campaign:waiting", { campaignId: this.campaignId, reason: why, seconds: Math.ceil(inMs / 1000) });
-    }
-    this.waitingWhy = why;
-    return Math.max(inMs, 50);
   }
 
   private carry(campaign: Campaign, claims: readonly Claim[]): void {
@@ -241,10 +222,4 @@ export class Worker {
     if (!this.ending.signal.aborted) this.troubled("claim mails", error);
     return 1000;
   }
-}
-
-/** A claim of a few rows costs as many statements as one of many: wait until half of the room is free, but not for long. */
-function patience(room: number, capacity: number, open: number, gap: number): number {
-  if (room >= capacity / 2) return 0;
-  return open === 0 ? gap : 4 * gap;
 }

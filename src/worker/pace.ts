@@ -1,0 +1,61 @@
+import type { Clock } from "../clock.js";
+import type { News } from "../events.js";
+import type { Rotation, Seeker } from "../smtp/rotation.js";
+
+export interface PaceOptions {
+  readonly news: News;
+  readonly clock: Clock;
+  readonly rotation: Rotation;
+  /** Most mails of one claim. */
+  readonly batch: number;
+  /** Shortest time between two small claims, milliseconds. */
+  readonly gap: number;
+}
+
+/** How long to look away when no account may ever open. */
+const NO_ACCOUNT = 15_000;
+const SHORTEST = 50;
+
+/** When a campaign claims its next mails, and how many: what the accounts can send soon, in claims that are worth their statements. */
+export class Pace {
+  private lastClaim = Number.NEGATIVE_INFINITY;
+  private waitingWhy = "";
+
+  constructor(private readonly options: PaceOptions) {}
+
+  /** Mails to claim now, or 0 and the milliseconds to wait; `open` counts the campaign's mails under way. */
+  next(seeker: Seeker, open: number): { room: number; waitMs: number } {
+    const { rotation, batch, gap, clock } = this.options;
+    const room = Math.min(rotation.room(seeker), batch);
+    if (room < 1) return { room: 0, waitMs: this.untilOpening(seeker, open) };
+    const since = clock.monotonic() - this.lastClaim;
+    const wait = patience(room, Math.min(batch, rotation.capacity(seeker)), open, gap) - since;
+    if (wait > 0) return { room: 0, waitMs: Math.min(wait, gap) };
+    this.waitingWhy = "";
+    return { room, waitMs: 0 };
+  }
+
+  claimed(): void {
+    this.lastClaim = this.options.clock.monotonic();
+  }
+
+  /** A limit is a time, not a state: waits exactly until it ends, and says why once. */
+  private untilOpening(seeker: Seeker, open: number): number {
+    const { rotation, news, gap } = this.options;
+    const opening = rotation.nextOpening(seeker);
+    if (open > 0 && opening?.inMs === 0) return gap;
+    const reason = opening?.why ?? "no active account belongs to the campaign's owner";
+    const inMs = opening?.inMs ?? NO_ACCOUNT;
+    if (reason !== this.waitingWhy && reason !== "") {
+      news.emit("campaign:waiting", { campaignId: seeker.campaignId, reason, seconds: Math.ceil(inMs / 1000) });
+    }
+    this.waitingWhy = reason;
+    return Math.max(inMs, SHORTEST);
+  }
+}
+
+/** A claim of a few rows costs as many statements as one of many: wait until half of the room is free, but not for long. */
+function patience(room: number, capacity: number, open: number, gap: number): number {
+  if (room >= capacity / 2) return 0;
+  return open === 0 ? gap : 4 * gap;
+}
