@@ -45,6 +45,7 @@ export interface WorkerOptions {
 
 const LOOK_AGAIN = 15_000;
 const BLOCKED = 500;
+const TRY_AGAIN = 1000;
 
 /** Sends one campaign: takes it up, fills the queue, then claims what the accounts can send soon and carries each claim to its outcome. */
 export class Worker {
@@ -66,7 +67,7 @@ export class Worker {
       name: `worker ${campaignId}`,
       clock: options.clock,
       tick: () => this.tick(),
-      failed: (error) => this.failed(error),
+      failed: (error) => this.troubled("claim mails", error),
     });
   }
 
@@ -214,12 +215,10 @@ export class Worker {
     if (this.filled && this.counts?.progress().pending === 0) idle();
   }
 
-  private troubled(doing: string, error: unknown): void {
-    this.options.news.emit("campaign:troubled", { campaignId: this.campaignId, doing, err: describe(error) });
-  }
-
-  private failed(error: unknown): number {
-    if (!this.ending.signal.aborted) this.troubled("claim mails", error);
-    return 1000;
+  private troubled(doing: string, error: unknown): number {
+    const { news } = this.options;
+    if (!this.ending.signal.aborted)
+      news.emit("campaign:troubled", { campaignId: this.campaignId, doing, err: describe(error) });
+    return TRY_AGAIN;
   }
 }
