@@ -1,4 +1,4 @@
-import { CampaigndError, isKind } from "../errors.js";
+import { CampaigndError } from "../errors.js";
 import type { Database } from "./database.js";
 import { FENCED, fenced, type Run } from "./fence.js";
 import { QUEUE } from "./sideTables.js";
@@ -28,8 +28,9 @@ const MARK = statement("claim.release", `UPDATE campaignd_claim SET released = ?
 const FORGET = statement("claim.forget", `DELETE FROM campaignd_claim WHERE batch IN (?) AND epoch = ?`);
 const TOMBSTONE = statement(
   "claim.tombstone",
-  `INSERT INTO campaignd_claim (batch, epoch, released, ids) VALUES (?, 0, 0, '')`,
+  `INSERT INTO campaignd_claim (batch, epoch, released, ids) VALUES (?, 0, 0, '') ON DUPLICATE KEY UPDATE batch = VALUES(batch)`,
 );
+const FOUND = statement("claim.found", `SELECT epoch FROM campaignd_claim WHERE batch = ?`);
 const BURY = statement("claim.bury", `DELETE FROM campaignd_claim WHERE batch = ? AND epoch = 0`);
 const ADOPT = statement("claim.adopt", `UPDATE campaignd_claim SET epoch = ? WHERE epoch < ?`);
 const ALL = statement("claim.all", `SELECT batch, released, ids FROM campaignd_claim WHERE epoch = ?`);
@@ -106,13 +107,10 @@ function claimPart(group: readonly Wanted[], epoch: number): Part {
 
 /** After a claim whose answer was lost: true when it was stored, false when it now never will be. */
 export async function claimStored(db: Database, batch: string): Promise<boolean> {
-  try {
-    // Waits for the lost transaction's lock on this key; once our row stands, its commit has failed for ever.
-    await db.run(TOMBSTONE, [batch]);
-  } catch (error) {
-    if (isKind(error, "row")) return true;
-    throw error;
-  }
+  // Waits for the lost transaction's lock on this key; once our row stands, its commit has failed for ever.
+  await db.run(TOMBSTONE, [batch]);
+  const epoch = number((await db.rows(FOUND, [batch]))[0] ?? {}, "epoch");
+  if (epoch !== 0) return true;
   await db.run(BURY, [batch]);
   return false;
 }

@@ -8,7 +8,7 @@ import { Breaker, type Trouble } from "../pool/breaker.js";
 import { MysqlPool } from "../pool/mysqlPool.js";
 import type { MysqlAddress } from "../pool/mysqlSession.js";
 import { Database } from "./database.js";
-import { failedFast } from "./mysqlErrors.js";
+import { failedFast, translate } from "./mysqlErrors.js";
 import { killText, SessionSetup } from "./sessionSetup.js";
 
 /** One server, ready to be asked: nothing is dialled before the first statement. */
@@ -45,6 +45,7 @@ export function connect(
     clock,
     setUp: (session) => setup.apply(session),
     worthRetrying: failedFast,
+    dialFailed: (error) => db.judge(translate(error, "connect")),
     killText,
   });
   const breaker = new Breaker({
@@ -61,7 +62,8 @@ export function connect(
       edge(undefined);
     },
   });
-  return { db: new Database({ server, title, pool, breaker, statementTimeout: limits.statementTimeout }), pool, setup };
+  const db: Database = new Database({ server, title, pool, breaker, statementTimeout: limits.statementTimeout });
+  return { db, pool, setup };
 }
 
 function addressOf(server: Config["servers"]["crm"]): MysqlAddress {

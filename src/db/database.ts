@@ -5,7 +5,7 @@ import type { Breaker, Trouble } from "../pool/breaker.js";
 import type { MysqlPool } from "../pool/mysqlPool.js";
 import type { MysqlSession } from "../pool/mysqlSession.js";
 import { failedFast, translate } from "./mysqlErrors.js";
-import { checkValues, type Part, type Row, type Statement, type Value } from "./statement.js";
+import { checkValues, type Part, type Row, type Statement, statement, type Value } from "./statement.js";
 
 /** What one statement gave: rows of a SELECT, or how many rows a write matched. */
 export interface Result {
@@ -23,6 +23,11 @@ export interface DatabaseOptions {
   readonly statementTimeout: number;
 }
 
+const PROBE = statement("pulse.probe", "SELECT 1 AS alive");
+const PROBE_WRITE = statement(
+  "pulse.write",
+  `INSERT INTO campaignd_meta (k, v) VALUES ('probe', UTC_TIMESTAMP()) ON DUPLICATE KEY UPDATE v = VALUES(v)`,
+);
 const START = "START TRANSACTION";
 const COMMIT = "/* commit */ COMMIT";
 const ROLLBACK = "/* rollback */ ROLLBACK";
@@ -102,12 +107,25 @@ export class Database {
     return asResult(raw);
   }
 
+  /**
+   * Asks the server in its spare slot whether it is well again, and tells the breaker: the one probe while it is open.
+   * Where writes were refused it must be a write that succeeds; a read would close the breaker for a moment only.
+   */
+  async probe(): Promise<void> {
+    const { breaker, pool, server } = this.options;
+    const writes = breaker.state === "readOnly" || breaker.state === "resources";
+    try {
+      await pool.probe((writes && server === "crm" ? PROBE_WRITE : PROBE).text);
+      breaker.succeeded();
+    } catch (raw) {
+      this.judge(translate(raw, "probe"));
+    }
+  }
+
   private async guarded<T>(doing: string, work: (session: MysqlSession) => Promise<T>): Promise<T> {
     const { breaker, pool, title } = this.options;
-    if (!breaker.admit()) {
-      throw new CampaigndError("unreachable", `${title} is ${breaker.state ?? "busy"}: ${doing} is not sent`, {
-        timedOut: true,
-      });
+    if (breaker.state !== undefined) {
+      throw new CampaigndError("unreachable", `${title} is ${breaker.state}: ${doing} is not sent`, { timedOut: true });
     }
     try {
       const result = await pool.use(work);
@@ -121,11 +139,10 @@ export class Database {
   }
 
   /** An answer that blames a row or a lock is still an answer: the server lives. */
-  private judge(error: CampaigndError): void {
+  judge(error: CampaigndError): void {
     const { breaker } = this.options;
     if (isTrouble(error.kind)) breaker.failed(error.kind, error);
     else if (error.kind === "row" || error.kind === "contention") breaker.succeeded();
-    else breaker.inconclusive();
   }
 
   private again<T>(work: () => Promise<T>, worth: (error: unknown) => boolean = transient): Promise<T> {

@@ -2,10 +2,8 @@ import type { Clock } from "../clock.js";
 import { Loop } from "../loop.js";
 import type { Service } from "../service.js";
 import type { Database } from "./database.js";
-import { statement } from "./statement.js";
 
-const PROBE = statement("pulse.probe", `SELECT 1 AS alive`);
-const IDLE = 1000;
+const IDLE = 250;
 
 /** While a server's breaker is open, sends the one probe that may close it, so that nobody's work has to be the probe. */
 export class Pulse implements Service {
@@ -21,7 +19,7 @@ export class Pulse implements Service {
       name: this.name,
       clock,
       tick: () => this.tick(),
-      failed: () => this.db.breaker.retryIn() + 1,
+      failed: () => IDLE,
     });
   }
 
@@ -37,7 +35,7 @@ export class Pulse implements Service {
     const { breaker } = this.db;
     if (breaker.state === undefined) return IDLE;
     if (breaker.retryIn() > 0) return breaker.retryIn();
-    await this.db.rows(PROBE);
-    return IDLE;
+    await this.db.probe();
+    return 0;
   }
 }

@@ -40,7 +40,6 @@ export class Monitor implements Service {
   private readonly loop: Loop;
   private looks = 0;
   private running = 0;
-  private lastSight = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: MonitorOptions) {
     this.loop = new Loop({
@@ -76,11 +75,12 @@ export class Monitor implements Service {
   }
 
   private async tick(): Promise<number> {
-    const { emailId, leadership, supervisor, interlock, clock, conditions, reporter } = this.options;
+    const { emailId, leadership, supervisor, interlock, conditions, reporter, blind } = this.options;
     if (!leadership.holds()) return STANDING_BY;
     const list = await listRunning(emailId);
-    this.lastSight = clock.monotonic();
-    conditions.clear("blind");
+    conditions.stop("blind", `campaigns were not seen for ${blind / 1000} s: a pause would go unnoticed`, {
+      inMs: blind,
+    });
     const held = await this.holdBack(list);
     const sendable = list.filter((running) => !held.has(running.campaignId));
     await interlock.look(sendable);
@@ -138,11 +138,7 @@ export class Monitor implements Service {
   }
 
   private failed(error: unknown): number {
-    const { news, clock, blind, conditions } = this.options;
-    news.emit("monitor:failed", { err: describe(error), napMs: RETRY });
-    if (clock.monotonic() - this.lastSight > blind) {
-      conditions.stop("blind", `campaigns were not seen for ${Math.round(blind / 1000)} s: a pause would go unnoticed`);
-    }
+    this.options.news.emit("monitor:failed", { err: describe(error), napMs: RETRY });
     return RETRY;
   }
 }

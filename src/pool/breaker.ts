@@ -14,7 +14,7 @@ export interface BreakerOptions {
 }
 
 /**
- * A circuit breaker for one server: closed, open, half-open (one probe at a time).
+ * A circuit breaker for one server: closed; open, so that everybody is refused at once; half-open while the one probe is out.
  * Contention and rows never count: a bad row says nothing about a server.
  */
 export class Breaker {
@@ -22,21 +22,12 @@ export class Breaker {
   private trouble: Trouble | undefined;
   private since = 0;
   private nextProbe = 0;
-  private probing = false;
 
   constructor(private readonly options: BreakerOptions) {}
 
   /** The trouble while open, undefined while closed. */
   get state(): Trouble | undefined {
     return this.trouble;
-  }
-
-  /** May a statement go to the server now? While open, lets one probe through at a time. */
-  admit(): boolean {
-    if (this.trouble === undefined) return true;
-    if (this.probing || this.options.clock.monotonic() < this.nextProbe) return false;
-    this.probing = true;
-    return true;
   }
 
   /** Milliseconds until the next probe may go; 0 while closed. */
@@ -46,27 +37,20 @@ export class Breaker {
 
   succeeded(): void {
     this.inARow = 0;
-    this.probing = false;
     if (this.trouble === undefined) return;
     this.trouble = undefined;
     this.options.closed(this.options.clock.monotonic() - this.since);
   }
 
+  /** Opens at once on a lasting refusal, otherwise after several failures in a row; says only the edge. */
   failed(trouble: Trouble, error: unknown): void {
     this.inARow += 1;
-    this.probing = false;
     const lasting = trouble === "misconfigured" || trouble === "schema";
     if (this.trouble === undefined && !lasting && this.inARow < this.options.failures) return;
-    const edge = this.trouble === undefined;
+    const edge = this.trouble === undefined || this.trouble !== trouble;
+    if (this.trouble === undefined) this.since = this.options.clock.monotonic();
     this.trouble = trouble;
     this.nextProbe = this.options.clock.monotonic() + this.options.probeEvery(trouble);
-    if (!edge) return;
-    this.since = this.options.clock.monotonic();
-    this.options.opened(trouble, error);
-  }
-
-  /** A probe ended without saying anything about the server. */
-  inconclusive(): void {
-    this.probing = false;
+    if (edge) this.options.opened(trouble, error);
   }
 }

@@ -1,9 +1,10 @@
 import { createPool, type Pool } from "generic-pool";
 import type { Clock } from "../clock.js";
 import { CampaigndError, describe } from "../errors.js";
+import { Waits, type WaitTimes } from "./waits.js";
 
 export interface LendingOptions<T> {
-  /** How the thing is called in errors, e.g. "a connection to Server 2 (CRM)". */
+  /** How the thing is called in errors, e.g. "connection to Server 2 (CRM)". */
   readonly what: string;
   readonly max: number;
   /** Longest wait for a free one, milliseconds; undefined waits as long as it takes. */
@@ -14,16 +15,16 @@ export interface LendingOptions<T> {
   readonly pause: (failures: number) => number;
   /** How often idle ones are looked at, milliseconds. */
   readonly sweepEvery: number;
-  /** An idle one older than this is closed, milliseconds. */
-  readonly idleLimit: number;
   readonly clock: Clock;
   create(): Promise<T>;
-  /** Closes it; never rejects. */
+  /** Why it must not be lent again, or undefined when it may; may ask the other side. A rejection counts as a reason. */
+  unfit(item: T): Promise<string | undefined>;
+  /** Closes it; ends when the other side has forgotten it too: until then it counts as in use. Never rejects. */
   destroy(item: T): Promise<void>;
-  /** Is it still fit to be lent? Never rejects: any error is `false`. */
-  fit(item: T): Promise<boolean>;
   /** May its creation be tried again at once? */
   worthRetrying(error: unknown): boolean;
+  /** A creation failed; the other side may be down. */
+  failed?(error: unknown): void;
 }
 
 export interface LendingStats {
@@ -32,8 +33,10 @@ export interface LendingStats {
   readonly idle: number;
   readonly waiting: number;
   readonly created: number;
-  readonly destroyed: number;
+  /** Why things were destroyed, and how many each. */
+  readonly destroyed: Readonly<Record<string, number>>;
   readonly timeouts: number;
+  readonly waitMs: WaitTimes;
 }
 
 /** Slowest pace of dials to a server that refuses: four a second, so that waiters never turn into a storm. */
@@ -42,56 +45,45 @@ const DIAL_GAP = 250;
 /**
  * Lends things through generic-pool, with the holes of generic-pool 3.9.0 closed here: a create that fails goes on inside
  * (a rejecting create is retried by the pool in a microtask loop that starves every timer), dials after a failure go one at a
- * time and spaced, validation never rejects (else the slot is lost for ever), the last creation error is the cause of a wait
- * that timed out, and drain has a deadline.
+ * time and spaced, fitness is checked after borrowing (a rejecting validate loses the slot for ever), the last creation error is
+ * the cause of a wait that timed out, the sweep is ours, and drain has a deadline.
  */
 export class Lending<T> {
   private readonly pool: Pool<T>;
+  private readonly destroyed = new Map<string, number>();
+  private readonly waits = new Waits();
+  private readonly done = new AbortController();
   private created = 0;
-  private destroyed = 0;
   private timeouts = 0;
   private failures = 0;
   private lastError: unknown;
   private nextDial = 0;
-  private closed = false;
 
   constructor(private readonly options: LendingOptions<T>) {
     this.pool = createPool<T>(
-      {
-        create: () => this.dial(),
-        destroy: async (item) => {
-          this.destroyed += 1;
-          await options.destroy(item);
-        },
-        validate: (item) => options.fit(item).catch(() => false),
-      },
+      { create: () => this.dial(), destroy: async () => undefined },
       {
         max: options.max,
         min: 0,
-        testOnBorrow: true,
         ...(options.acquireTimeout === undefined ? {} : { acquireTimeoutMillis: options.acquireTimeout }),
-        evictionRunIntervalMillis: options.sweepEvery,
-        softIdleTimeoutMillis: -1,
-        idleTimeoutMillis: options.idleLimit,
-        numTestsPerEvictionRun: options.max,
         fifo: false,
       },
     );
     // The error itself reaches the waiter as the cause of its time-out; unheard, the event would end the process.
     this.pool.on("factoryCreateError", () => undefined);
-    this.pool.on("factoryDestroyError", () => undefined);
+    void this.sweep();
   }
 
   /**
-   * Runs `work` with a lent thing; afterwards `keep` decides whether it may be lent again.
+   * Runs `work` with a lent thing; afterwards `doubt` says why it must not be lent again, if so.
    * Throws CampaigndError("unreachable") when none is free in time; else whatever `work` throws.
    */
-  async use<R>(work: (item: T) => Promise<R>, keep: (item: T) => boolean): Promise<R> {
+  async use<R>(work: (item: T) => Promise<R>, doubt: (item: T) => string | undefined): Promise<R> {
     const item = await this.acquire();
     try {
       return await work(item);
     } finally {
-      await (keep(item) && !this.closed ? this.pool.release(item) : this.pool.destroy(item));
+      this.giveBack(item, doubt(item));
     }
   }
 
@@ -102,30 +94,83 @@ export class Lending<T> {
       idle: this.pool.available,
       waiting: this.pool.pending,
       created: this.created,
-      destroyed: this.destroyed,
+      destroyed: Object.fromEntries(this.destroyed),
       timeouts: this.timeouts,
+      waitMs: this.waits.times(),
     };
   }
 
   /** Lends nothing more, waits at most `ms` for what is lent, closes the rest. */
   async drain(ms: number): Promise<void> {
-    this.closed = true;
+    this.done.abort();
     const enough = new AbortController();
+    while (this.pool.available > 0) this.discard(await this.pool.acquire(), "drained");
     await Promise.race([this.pool.drain(), this.options.clock.sleep(ms, enough.signal)]);
     enough.abort();
-    await Promise.race([Promise.resolve(this.pool.clear()), this.options.clock.sleep(DIAL_GAP)]);
   }
 
   private async acquire(): Promise<T> {
-    if (this.closed) throw new CampaigndError("stopped", `${this.options.what} is not lent any more: shutting down`);
+    const { clock, acquireTimeout = Number.POSITIVE_INFINITY } = this.options;
+    const from = clock.monotonic();
+    for (;;) {
+      if (this.done.signal.aborted) throw this.closed();
+      const item = await this.borrow();
+      const unfit = await this.reasonAgainst(item);
+      this.waits.add(clock.monotonic() - from);
+      if (unfit === undefined) return item;
+      this.discard(item, unfit);
+      if (clock.monotonic() - from >= acquireTimeout) throw this.tooLate(undefined);
+    }
+  }
+
+  private async borrow(): Promise<T> {
     try {
       return await this.pool.acquire();
     } catch (error) {
-      this.timeouts += 1;
-      const why = this.lastError === undefined ? "all are in use" : describe(this.lastError);
-      const text = `no ${this.options.what} within ${this.options.acquireTimeout} ms: ${why}`;
-      throw new CampaigndError("unreachable", text, {}, { cause: this.lastError ?? error });
+      throw this.done.signal.aborted ? this.closed() : this.tooLate(error);
     }
+  }
+
+  private async reasonAgainst(item: T): Promise<string | undefined> {
+    try {
+      return await this.options.unfit(item);
+    } catch {
+      return "lost";
+    }
+  }
+
+  private giveBack(item: T, doubt: string | undefined): void {
+    if (doubt !== undefined || this.done.signal.aborted) this.discard(item, doubt ?? "drained");
+    else this.pool.release(item).catch(() => undefined);
+  }
+
+  /** Its place is free only when the other side has let go too. */
+  private discard(item: T, why: string): void {
+    this.destroyed.set(why, (this.destroyed.get(why) ?? 0) + 1);
+    void this.options.destroy(item).then(() => this.pool.destroy(item).catch(() => undefined));
+  }
+
+  /** Looks at everything idle, so that what died while idle is gone before somebody needs it. */
+  private async sweep(): Promise<void> {
+    const { clock, sweepEvery } = this.options;
+    for (;;) {
+      await clock.sleep(sweepEvery, this.done.signal);
+      if (this.done.signal.aborted) return;
+      const idle = this.pool.pending === 0 ? this.pool.available : 0;
+      const items = await Promise.all(Array.from({ length: idle }, () => this.pool.acquire().catch(() => undefined)));
+      for (const item of items) if (item !== undefined) this.giveBack(item, await this.reasonAgainst(item));
+    }
+  }
+
+  private closed(): CampaigndError {
+    return new CampaigndError("stopped", `no ${this.options.what} is lent any more: shutting down`);
+  }
+
+  private tooLate(error: unknown): CampaigndError {
+    this.timeouts += 1;
+    const why = this.lastError === undefined ? "all are in use" : describe(this.lastError);
+    const text = `no ${this.options.what} within ${this.options.acquireTimeout} ms: ${why}`;
+    return new CampaigndError("unreachable", text, { timedOut: true }, { cause: this.lastError ?? error });
   }
 
   private async dial(): Promise<T> {
@@ -138,17 +183,20 @@ export class Lending<T> {
         this.lastError = undefined;
         return item;
       } catch (error) {
-        this.failures += 1;
-        this.lastError = error;
-        this.nextDial = Math.max(this.nextDial, this.options.clock.monotonic() + this.gap());
-        const last = tries >= this.options.tries || !this.options.worthRetrying(error) || this.closed;
-        if (last) {
-          // Rejecting frees the slot and makes the pool dial again for whoever still waits: not sooner than the gap.
-          await this.turn();
-          throw error;
-        }
+        this.fault(error);
+        if (tries < this.options.tries && this.options.worthRetrying(error) && !this.done.signal.aborted) continue;
+        // Rejecting frees the slot and makes the pool dial again for whoever still waits: not sooner than the gap.
+        await this.turn();
+        throw error;
       }
     }
+  }
+
+  private fault(error: unknown): void {
+    this.failures += 1;
+    this.lastError = error;
+    this.nextDial = Math.max(this.nextDial, this.options.clock.monotonic() + this.gap());
+    this.options.failed?.(error);
   }
 
   private gap(): number {
@@ -161,6 +209,6 @@ export class Lending<T> {
     const now = this.options.clock.monotonic();
     const at = Math.max(now, this.nextDial);
     this.nextDial = at + this.gap();
-    await this.options.clock.sleep(at - now);
+    await this.options.clock.sleep(at - now, this.done.signal);
   }
 }

@@ -2,6 +2,7 @@ import { backoff } from "../backoff.js";
 import type { Clock } from "../clock.js";
 import { Lending, type LendingStats } from "./lending.js";
 import { MysqlSession, type SessionOptions } from "./mysqlSession.js";
+import { Reaper } from "./reaper.js";
 
 export interface MysqlPoolOptions extends SessionOptions {
   readonly what: string;
@@ -14,6 +15,7 @@ export interface MysqlPoolOptions extends SessionOptions {
   readonly healthEvery: number;
   readonly idleLimit: number;
   readonly ageLimit: number;
+  readonly sessionTimeout: number;
   readonly tries: number;
   readonly backoffFirst: number;
   readonly backoffMax: number;
@@ -22,15 +24,32 @@ export interface MysqlPoolOptions extends SessionOptions {
   setUp(session: MysqlSession): Promise<void>;
   /** Is this creation error one that a second try may mend? */
   worthRetrying(error: unknown): boolean;
-  /** The text that ends what a given thread of ours still runs. */
+  /** A new connection could not be had. */
+  dialFailed(error: unknown): void;
+  /** The text that ends a given thread of ours. */
   killText(threadId: number): string;
 }
 
-/** Lends connections to one server; a doubtful one is destroyed and what it still runs is killed. */
+export interface MysqlPoolStats extends LendingStats {
+  /** Threads of lost connections that the server may still hold. */
+  readonly lingering: number;
+}
+
+/** Lends connections to one server; a doubtful one is cut, its thread killed, and its place taken until the server has let go. */
 export class MysqlPool {
   private readonly lending: Lending<MysqlSession>;
+  private readonly reaper: Reaper;
+  private readonly open_ = new Set<MysqlSession>();
 
   constructor(private readonly options: MysqlPoolOptions) {
+    this.reaper = new Reaper({
+      clock: options.clock,
+      open: () => MysqlSession.open(options),
+      timeout: options.pingTimeout,
+      forgottenAfter: options.sessionTimeout,
+      killText: (threadId) => options.killText(threadId),
+      inUse: (threadId) => [...this.open_].some((session) => session.threadId === threadId && session.sound),
+    });
     this.lending = new Lending<MysqlSession>({
       what: options.what,
       max: options.lent,
@@ -38,44 +57,48 @@ export class MysqlPool {
       tries: options.tries,
       pause: (failures) => backoff(failures, { first: options.backoffFirst, max: options.backoffMax }),
       sweepEvery: options.healthEvery,
-      idleLimit: options.idleLimit,
       clock: options.clock,
       create: () => this.open(),
-      destroy: (session) => session.close(options.pingTimeout),
-      fit: (session) => this.fit(session),
+      destroy: (session) => this.close(session),
+      unfit: (session) => this.unfit(session),
       worthRetrying: (error) => options.worthRetrying(error),
+      failed: (error) => options.dialFailed(error),
     });
   }
 
   /** Lends a connection to `work`; the connection is gone afterwards when its answer is in doubt. */
   use<R>(work: (session: MysqlSession) => Promise<R>): Promise<R> {
-    return this.lending.use(
-      async (session) => {
-        try {
-          return await work(session);
-        } catch (error) {
-          if (!session.sound) this.kill(session.threadId);
-          throw error;
-        }
-      },
-      (session) => session.sound,
-    );
+    return this.lending.use(work, (session) => session.doubt);
   }
 
-  /** A connection of its own, outside the lent ones, e.g. for the lease; the caller closes it. */
+  /** A connection of its own, outside the lent ones, e.g. for the lease; give it back with close(). */
   async open(): Promise<MysqlSession> {
     const session = await MysqlSession.open(this.options);
+    this.open_.add(session);
     try {
       await this.options.setUp(session);
       return session;
     } catch (error) {
-      await session.close(this.options.pingTimeout);
+      await this.close(session);
       throw error;
     }
   }
 
-  stats(): LendingStats {
-    return this.lending.stats();
+  /** Says good-bye to a sound connection; of a doubtful one ends when the server has let go of its thread. Never rejects. */
+  async close(session: MysqlSession): Promise<void> {
+    this.open_.delete(session);
+    const wasSound = session.sound;
+    await session.close(this.options.pingTimeout);
+    if (!wasSound) await this.reaper.bury(session.threadId);
+  }
+
+  /** Asks the server one thing in the slot kept free for it, past all that is lent or lost: the breaker's probe. */
+  probe(text: string): Promise<unknown> {
+    return this.reaper.visit((session) => session.query(text, [], this.options.pingTimeout));
+  }
+
+  stats(): MysqlPoolStats {
+    return { ...this.lending.stats(), lingering: this.reaper.lingering };
   }
 
   drain(ms: number): Promise<void> {
@@ -83,22 +106,12 @@ export class MysqlPool {
   }
 
   /** Ping only when idle for a while: a ping costs a round trip. */
-  private async fit(session: MysqlSession): Promise<boolean> {
-    if (!session.sound || session.age() > this.options.ageLimit) return false;
-    return session.idleFor() < this.options.pingIdle || (await session.ping(this.options.pingTimeout));
-  }
-
-  /** A client that gives up does not stop the server: end what the lost thread still runs, in the slot kept free for it. */
-  private kill(threadId: number): void {
-    const end = async () => {
-      const session = await MysqlSession.open(this.options);
-      try {
-        await session.query(this.options.killText(threadId), [], this.options.pingTimeout);
-      } finally {
-        await session.close(this.options.pingTimeout);
-      }
-    };
-    // The thread may be gone already, or the server unreachable: both are fine, the server reaps it by wait_timeout.
-    end().catch(() => undefined);
+  private async unfit(session: MysqlSession): Promise<string | undefined> {
+    const { ageLimit, idleLimit, pingIdle, pingTimeout } = this.options;
+    if (!session.sound) return session.doubt;
+    if (session.age() > ageLimit) return "old";
+    if (session.idleFor() > idleLimit) return "idle";
+    if (session.quietFor() < pingIdle || (await session.ping(pingTimeout))) return undefined;
+    return session.doubt;
   }
 }

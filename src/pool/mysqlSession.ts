@@ -33,14 +33,15 @@ export type Raw = unknown;
  * destroy() leaves the waiting caller unanswered (it only half-closes), so the stream goes first.
  */
 export class MysqlSession {
-  private doubtful = false;
+  private doubted: string | undefined;
   private readonly born = systemClock.monotonic();
   private used = systemClock.monotonic();
+  private heard = systemClock.monotonic();
 
   private constructor(private readonly connection: Connection) {
     // A connection lost while idle says so here; unheard, the event would end the process.
     connection.on("error", () => {
-      this.doubtful = true;
+      this.doubted ??= "lost";
     });
   }
 
@@ -72,11 +73,22 @@ export class MysqlSession {
 
   /** May this connection be lent again? */
   get sound(): boolean {
-    return !this.doubtful;
+    return this.doubted === undefined;
   }
 
+  /** Why it may not: "lost" (closed or reset by the other side) or "timed out" (cut by us at a deadline). */
+  get doubt(): string | undefined {
+    return this.doubted;
+  }
+
+  /** Milliseconds since its last statement. */
   idleFor(): number {
     return systemClock.monotonic() - this.used;
+  }
+
+  /** Milliseconds since the server last answered anything, pings included. */
+  quietFor(): number {
+    return systemClock.monotonic() - this.heard;
   }
 
   age(): number {
@@ -95,7 +107,9 @@ export class MysqlSession {
 
   /** The same through a prepared statement of this connection; for a handful of constant texts. */
   async execute(sql: string, values: readonly (string | number | null)[], timeout: number): Promise<Raw> {
+    this.used = systemClock.monotonic();
     const [result] = await this.within(timeout, sql, this.connection.execute(sql, [...values]));
+    this.used = systemClock.monotonic();
     return result;
   }
 
@@ -103,46 +117,43 @@ export class MysqlSession {
   async ping(timeout: number): Promise<boolean> {
     try {
       await this.within(timeout, "ping", this.connection.ping());
-      return !this.doubtful;
     } catch {
-      this.doubtful = true;
-      return false;
+      this.doubted ??= "lost";
     }
+    return this.sound;
   }
 
   /** Says good-bye when the connection is sound, cuts it otherwise; never rejects, never hangs. */
   async close(timeout: number): Promise<void> {
-    if (this.doubtful) return this.cut(new Error("connection is closed"));
     try {
-      await this.within(timeout, "quit", this.connection.end());
+      if (this.sound) await this.within(timeout, "quit", this.connection.end());
     } catch {
-      this.cut(new Error("connection is closed"));
+      this.doubted ??= "lost";
     }
+    this.cut(new Error("connection is closed"));
   }
 
   private async within<R>(timeout: number, what: string, work: Promise<R>): Promise<R> {
     const cancel = after(timeout, () => {
       const statement = /^\/\* (\S+) \*\//.exec(what)?.[1] ?? what.slice(0, 40);
-      this.cut(
-        new CampaigndError("unreachable", `no answer to ${statement} within ${timeout} ms`, {
-          statement,
-          timedOut: true,
-        }),
-      );
+      const text = `no answer to ${statement} within ${timeout} ms`;
+      this.doubted ??= "timed out";
+      this.cut(new CampaigndError("unreachable", text, { statement, timedOut: true }));
     });
     try {
-      return await work;
+      const answer = await work;
+      this.heard = systemClock.monotonic();
+      return answer;
     } catch (error) {
-      if (fatal(error)) this.doubtful = true;
+      if (fatal(error)) this.doubted ??= "lost";
       throw error;
     } finally {
       cancel();
-      this.used = systemClock.monotonic();
     }
   }
 
+  /** Ends the socket first: mysql2's own destroy() half-closes it and leaves the waiting caller unanswered for ever. */
   private cut(why: Error): void {
-    this.doubtful = true;
     const raw = (this.connection as unknown as { connection: { stream: { destroy(error: Error): void } } }).connection;
     raw.stream.destroy(why);
     this.connection.destroy();

@@ -20,15 +20,15 @@ export class Session {
   private alive = true;
   private sent = 0;
   private lost: ((error: Failure) => void) | undefined;
-  private readonly born: number;
 
   private constructor(
     private readonly connection: SMTPConnection,
     private readonly target: SessionTarget,
+    /** The server offers no AUTH and is used without login. */
     readonly anonymous: boolean,
-    now: number,
+    /** When it last had something to do, by the caller's clock. */
+    public lastUsed: number,
   ) {
-    this.born = now;
     connection.on("error", (error: Failure) => this.end(error));
     connection.on("end", () => this.end({ message: "connection closed by the server", code: "ECONNECTION" }));
   }
@@ -45,10 +45,6 @@ export class Session {
 
   get messages(): number {
     return this.sent;
-  }
-
-  get openedAt(): number {
-    return this.born;
   }
 
   /** Whether the server takes addresses beyond ASCII (RFC 6531); nodemailer would send them raw to any server. */

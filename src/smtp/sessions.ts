@@ -43,7 +43,7 @@ export class Sessions {
         }
         return work(line.session);
       },
-      () => true,
+      () => undefined,
     );
   }
 
@@ -56,10 +56,20 @@ export class Sessions {
 
   private async open(line: Line, target: SessionTarget): Promise<Session> {
     const { session } = line;
-    if (session?.usable && session.messages < this.options.maxMessages) return session;
+    if (session?.usable && session.messages < this.options.maxMessages) {
+      session.lastUsed = this.options.clock.monotonic();
+      return session;
+    }
     line.session = undefined;
     await session?.close();
     return Session.open(target, this.options.clock.monotonic());
+  }
+
+  private async rested(line: Line): Promise<undefined> {
+    const { session } = line;
+    if (!session || this.options.clock.monotonic() - session.lastUsed < this.options.idleLimit) return;
+    line.session = undefined;
+    await session.close();
   }
 
   private lending(accountId: number, target: SessionTarget): Lending<Line> {
@@ -82,11 +92,11 @@ export class Sessions {
       tries: 1,
       pause: () => 0,
       sweepEvery: idleLimit,
-      idleLimit,
       clock,
       create: async () => ({ session: undefined }),
       destroy: async (line) => line.session?.close(),
-      fit: async () => true,
+      // Its connection, not its place, goes when it is idle for long.
+      unfit: async (line) => this.rested(line),
       worthRetrying: () => false,
     });
   }

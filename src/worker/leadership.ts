@@ -13,7 +13,7 @@ import { recover } from "./recovery.js";
 
 export interface LeadershipOptions {
   readonly db: Database;
-  readonly pool: Pick<MysqlPool, "open">;
+  readonly pool: Pick<MysqlPool, "open" | "close">;
   readonly news: News;
   readonly clock: Clock;
   readonly conditions: Conditions;
@@ -40,6 +40,7 @@ export class Leadership implements Service {
   private current = 0;
   private validUntil = { monotonic: 0, wall: 0 };
   private session: MysqlSession | undefined;
+  private closing: Promise<void> | undefined;
   private standingBy = false;
   private readonly loop: Loop;
 
@@ -79,7 +80,7 @@ export class Leadership implements Service {
 
   async stop(): Promise<void> {
     await this.loop.stop();
-    await this.session?.close(this.options.timeout);
+    if (this.session) await this.options.pool.close(this.session);
     if (this.holds()) await giveLeaseBack(this.options.db, this.options.owner).catch(() => undefined);
     this.validUntil = { monotonic: 0, wall: 0 };
   }
@@ -88,6 +89,8 @@ export class Leadership implements Service {
     if (this.validUntil.monotonic === 0) return this.take();
     const { clock, owner, ttl, timeout, renew } = this.options;
     const asked = { monotonic: clock.monotonic(), wall: clock.now() };
+    // Its place is free again only when the server has let go of the lost one.
+    await this.closing;
     this.session ??= await this.options.pool.open();
     if (await renewLease(this.session, owner, ttl, timeout)) {
       this.extend(asked);
@@ -136,10 +139,10 @@ export class Leadership implements Service {
   }
 
   private failed(error: unknown): number {
-    const { news, clock, conditions, timeout, renew } = this.options;
+    const { news, clock, conditions, renew } = this.options;
     const broken = this.session;
     this.session = undefined;
-    broken?.close(timeout).catch(() => undefined);
+    if (broken) this.closing = this.options.pool.close(broken);
     if (this.validUntil.monotonic !== 0 && !this.holds()) {
       this.validUntil = { monotonic: 0, wall: 0 };
       conditions.stop("lease", "the lease ran out");

@@ -121,7 +121,7 @@ export class Worker {
 
   private async tick(): Promise<number> {
     const { conditions, accounts } = this.options;
-    if (conditions.blocked() !== undefined || !accounts.loaded) return BLOCKED;
+    if (conditions.blocksClaims() !== undefined || !accounts.loaded) return BLOCKED;
     if (!this.campaign && !(await this.takeUp())) return LOOK_AGAIN;
     this.filling ??= this.fillQueue(this.campaign as Campaign);
     return this.claimSome(this.campaign as Campaign);
