@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { describe } from "../errors.js";
 import { configCommand } from "./config.js";
+import { healthCommand } from "./health.js";
 import { runCommand } from "./run.js";
 import { schemaCommand } from "./schema.js";
 import { version } from "./version.js";
@@ -11,6 +12,7 @@ const program = new Command("campaignd")
   .version(version())
   .option("--config <file>", "configuration file (default: $CAMPAIGND_CONFIG, then /etc/campaignd/campaignd.yaml)")
   .addCommand(runCommand())
+  .addCommand(healthCommand())
   .addCommand(configCommand())
   .addCommand(schemaCommand());
 

@@ -46,8 +46,11 @@ export async function run(options: RunOptions): Promise<number> {
 
 async function live(options: RunOptions, news: News, ending: Ending): Promise<number> {
   const { config } = options;
-  const stateDir = await lockStateDir(config.stateDir);
   const conditions = new Conditions(clock);
+  const stateDir = await lockStateDir(config.stateDir, () => {
+    const reasons = conditions.all();
+    return { pid: process.pid, state: reasons.length > 0 ? "degraded" : "ok", reasons };
+  });
   // With Server 1 away nothing new is claimed: recipients and suppression could not be read; what is claimed goes on.
   const emailId = connect("emailId", config, clock, news, (trouble) =>
     trouble ? conditions.stop("server1", `Server 1 is ${trouble}`, { reach: "claims" }) : conditions.clear("server1"),

@@ -1,8 +1,9 @@
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { CampaigndError, describe } from "../errors.js";
+import { type Instance, lockName } from "../health/instance.js";
 
 /** The right to use stateDir, held until released or until the process ends, however it ends. */
 export interface StateDir {
@@ -17,16 +18,26 @@ const OWNER_FILE = "owner";
 
 /**
  * Locks stateDir by an abstract unix socket, which the kernel frees at death, so that a killed daemon leaves no stale lock and
- * whoever gets it knows that the predecessor is dead. Throws `config` when the folder cannot be used, `stopped` when it is in use.
+ * whoever gets it knows that the predecessor is dead; whoever connects is told how this daemon is. Throws `config` when the
+ * folder cannot be used, `stopped` when it is in use.
  */
-export async function lockStateDir(dir: string): Promise<StateDir> {
+export async function lockStateDir(dir: string, answer: () => Instance): Promise<StateDir> {
   const path = usable(dir);
-  const server = await bind(`\0campaignd-${createHash("sha256").update(path).digest("hex").slice(0, 32)}`, dir);
-  const file = join(path, OWNER_FILE);
-  const predecessor = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
+  const server = await bind(lockName(path), dir, answer);
   const owner = `${machineId()}-${randomUUID()}`;
-  writeFileSync(file, `${owner}\n`, { mode: 0o600 });
+  const predecessor = exchangeOwner(join(path, OWNER_FILE), owner, dir);
   return { owner, predecessor, release: () => new Promise((resolve) => server.close(() => resolve())) };
+}
+
+/** Keeps our id for the next start. An id of another machine came with a copied folder: its daemon may well be alive. */
+function exchangeOwner(file: string, owner: string, dir: string): string {
+  try {
+    const last = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
+    writeFileSync(file, `${owner}\n`, { mode: 0o600 });
+    return last.startsWith(`${machineId()}-`) ? last : "";
+  } catch (error) {
+    throw unusable(dir, error);
+  }
 }
 
 function usable(dir: string): string {
@@ -34,13 +45,20 @@ function usable(dir: string): string {
     if (!statSync(dir).isDirectory()) throw new Error("it is not a folder");
     return realpathSync(dir);
   } catch (error) {
-    const advice = `create it for campaignd's user alone (mkdir -m 0750 ${dir}) or set stateDir to a folder that exists`;
-    throw new CampaigndError("config", `stateDir ${dir} cannot be used: ${describe(error)}; ${advice}`);
+    throw unusable(dir, error);
   }
 }
 
-function bind(name: string, dir: string): Promise<Server> {
-  const server = createServer((socket) => socket.destroy());
+function unusable(dir: string, error: unknown): CampaigndError {
+  const advice = `create it for campaignd's user alone (mkdir -m 0750 ${dir}) or set stateDir to a folder that is its own`;
+  return new CampaigndError("config", `stateDir ${dir} cannot be used: ${describe(error)}; ${advice}`);
+}
+
+function bind(name: string, dir: string, answer: () => Instance): Promise<Server> {
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.end(JSON.stringify(answer()));
+  });
   server.unref();
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {

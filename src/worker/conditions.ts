@@ -41,6 +41,12 @@ export class Conditions {
     return this.first("claims") ?? this.first("all");
   }
 
+  /** Every reason that holds now, for people. */
+  all(): string[] {
+    const now = this.clock.monotonic();
+    return [...this.reasons.values()].filter((reason) => reason.from <= now).map((reason) => reason.text);
+  }
+
   private first(reach: Reach): string | undefined {
     const now = this.clock.monotonic();
     for (const reason of this.reasons.values()) if (reason.reach === reach && reason.from <= now) return reason.text;
