@@ -94,7 +94,7 @@ export interface EventMap {
   "account:suspended": { account: number; email: string; class: string; seconds: number; reply: string };
   "account:recovered": { account: number; email: string };
   "account:limited": { account: number; email: string; limit: string; used: number; seconds: number };
-  "account:unprotected": { server: number; host: string; text: string };
+  "account:unprotected": { host: string; text: string };
   "accounts:loaded": { accounts: number; usable: number };
   "legacy:seen": { evidence: string; campaignId: number };
   "legacy:gone": { quietMs: number };
@@ -147,7 +147,7 @@ export const EVENTS: { readonly [K in keyof EventMap]: { readonly level: Level; 
   "account:suspended": { level: "error", says: "An account is suspended after a lasting refusal or many faults." },
   "account:recovered": { level: "info", says: "An account works again." },
   "account:limited": { level: "info", says: "An account has reached a limit; it opens by itself." },
-  "account:unprotected": { level: "warn", says: "A server offers no login or only a clear connection; said once." },
+  "account:unprotected": { level: "warn", says: "A server offers no login, so its accounts send without one; said once." },
   "accounts:loaded": { level: "debug", says: "Accounts, limits and usage are re-read." },
   "legacy:seen": { level: "error", says: "A legacy sender is alive; every campaign rests until it is quiet." },
   "legacy:gone": { level: "info", says: "No legacy sender was seen for long enough; campaigns go on." },

@@ -62,9 +62,13 @@ export function assemble(parts: DaemonParts): { services: Service[]; monitor: Mo
   const epoch = () => leadership.epoch;
   const connections = config.smtp.maxConnectionsPerAccount;
   const rotation = new Rotation({ ...config.accounts, ...time, now, connections, horizon: config.claim.horizon });
-  const sessions = new Sessions({ ...sessionLimits(config), clock });
+  const sessions = new Sessions({
+    ...sessionLimits(config),
+    clock,
+    anonymous: (target) => accounts.anonymous(target),
+  });
   const settler = new Settler({ ...base, ...config.settle, leadership, rotation });
-  const accounts = new Accounts({
+  const accounts: Accounts = new Accounts({
     ...base,
     ...config.accounts,
     rotation,

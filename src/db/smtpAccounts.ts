@@ -1,6 +1,6 @@
 import type { Database } from "./database.js";
 import { FENCED, fenced } from "./fence.js";
-import { number, type Row, type Scalar, statement, text } from "./statement.js";
+import { number, type Part, type Row, type Scalar, statement, text } from "./statement.js";
 
 /** One SMTP account with the server it belongs to, as the tables have them. */
 export interface SmtpAccount {
@@ -129,17 +129,14 @@ const RESET = statement(
 );
 const RESET_LAST = statement("smtpAccounts.resetLast", `SELECT v FROM campaignd_meta WHERE k = 'sent_today_reset'`);
 
-/** Zeroes the sent_today of every account, once a `legacyZone` day; true when this call did it. */
-export async function resetSentToday(db: Database, epoch: number, date: string): Promise<boolean> {
+/**
+ * Zeroes the sent_today of every account, once a `legacyZone` day. The first day that we see is only noted: what is counted in
+ * it so far is right.
+ */
+export async function resetSentToday(db: Database, epoch: number, date: string): Promise<void> {
   const last = text((await db.rows(RESET_LAST))[0] ?? {}, "v");
-  if (last >= date) return false;
-  await db.packet(
-    "smtpAccounts.reset",
-    [
-      [RESET_MARK, [date, ...fenced(epoch)]],
-      [RESET, fenced(epoch)],
-    ],
-    () => undefined,
-  );
-  return last !== "";
+  if (last >= date) return;
+  const parts: Part[] = [[RESET_MARK, [date, ...fenced(epoch)]]];
+  if (last !== "") parts.push([RESET, fenced(epoch)]);
+  await db.packet("smtpAccounts.reset", parts, () => undefined);
 }

@@ -9,6 +9,8 @@ export interface SessionsOptions {
   readonly perAccount: number;
   readonly maxMessages: number;
   readonly idleLimit: number;
+  /** A server offers no AUTH: its accounts are used without login. */
+  anonymous?(target: SessionTarget): void;
 }
 
 /** A place for one connection; it connects when a mail needs it, so that a refusal reaches that mail and nobody else waits for it. */
@@ -62,7 +64,9 @@ export class Sessions {
     }
     line.session = undefined;
     await session?.close();
-    return Session.open(target, this.options.clock.monotonic());
+    const opened = await Session.open(target, this.options.clock.monotonic());
+    if (opened.anonymous) this.options.anonymous?.(target);
+    return opened;
   }
 
   private async rested(line: Line): Promise<undefined> {

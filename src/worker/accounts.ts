@@ -41,6 +41,7 @@ export class Accounts implements Service {
   readonly name = "accounts";
   private readonly known = new Map<number, { account: SmtpAccount; target: SessionTarget }>();
   private readonly loop: Loop;
+  private readonly unprotected = new Set<string>();
   private loadedOnce = false;
 
   constructor(private readonly options: AccountsOptions) {
@@ -83,6 +84,14 @@ export class Accounts implements Service {
     else if (verdict.kind === "accepted" || verdict.kind === "deferred" || verdict.kind === "rejected") {
       if (account.restsUntil(clock.now()) === 0 || verdict.kind === "accepted") this.sound(account, news);
     }
+  }
+
+  /** Says once a server that its accounts send without login. */
+  anonymous(target: SessionTarget): void {
+    const host = `${target.host}:${target.port}`;
+    if (this.unprotected.has(host)) return;
+    this.unprotected.add(host);
+    this.options.news.emit("account:unprotected", { host, text: "the server offers no login (AUTH); its accounts send without" });
   }
 
   private sound(account: Account, news: News): void {
