@@ -62,7 +62,8 @@ export interface EventMap {
     unknown: number;
     ms: number;
   };
-  "campaign:left": { campaignId: number; reason: string; due: number };
+  "campaign:left": { campaignId: number; due: number };
+  "campaign:cutShort": { campaignId: number; due: number };
   "campaign:troubled": { campaignId: number; doing: string; err: string };
   "claim:made": { campaignId: number; batch: string; mails: number; ms: number };
   "claim:missed": { campaignId: number; batch: string; wanted: number; won: number };
@@ -93,7 +94,7 @@ export interface EventMap {
   "account:rested": { account: number; email: string; class: string; seconds: number; reply: string };
   "account:suspended": { account: number; email: string; class: string; seconds: number; reply: string };
   "account:recovered": { account: number; email: string };
-  "account:limited": { account: number; email: string; limit: string; used: number; seconds: number };
+  "account:limited": { account: number; email: string; limit: string; used: number };
   "account:unprotected": { host: string; text: string };
   "accounts:loaded": { accounts: number; usable: number };
   "legacy:seen": { evidence: string; campaignId: number };
@@ -131,6 +132,7 @@ export const EVENTS: { readonly [K in keyof EventMap]: { readonly level: Level; 
   "campaign:progress": { level: "info", says: "New counters are written." },
   "campaign:completed": { level: "info", says: "Every row of the campaign has its final state." },
   "campaign:left": { level: "info", says: "The campaign is not running any more; its unsent mails went back." },
+  "campaign:cutShort": { level: "error", says: "Somebody else completed the campaign while mails were still due." },
   "campaign:troubled": { level: "warn", says: "A step of a campaign failed; it is tried again." },
   "claim:made": { level: "debug", says: "A batch of mails is claimed." },
   "claim:missed": { level: "warn", says: "Another writer took rows of this batch first; nothing was claimed." },
@@ -147,7 +149,10 @@ export const EVENTS: { readonly [K in keyof EventMap]: { readonly level: Level; 
   "account:suspended": { level: "error", says: "An account is suspended after a lasting refusal or many faults." },
   "account:recovered": { level: "info", says: "An account works again." },
   "account:limited": { level: "info", says: "An account has reached a limit; it opens by itself." },
-  "account:unprotected": { level: "warn", says: "A server offers no login, so its accounts send without one; said once." },
+  "account:unprotected": {
+    level: "warn",
+    says: "A server offers no login, so its accounts send without one; said once.",
+  },
   "accounts:loaded": { level: "debug", says: "Accounts, limits and usage are re-read." },
   "legacy:seen": { level: "error", says: "A legacy sender is alive; every campaign rests until it is quiet." },
   "legacy:gone": { level: "info", says: "No legacy sender was seen for long enough; campaigns go on." },

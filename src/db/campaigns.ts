@@ -59,6 +59,10 @@ const RECOUNT = statement(
   "campaigns.recount",
   `UPDATE campaign_status SET total_emails = ?, sent_emails = ?, failed_emails = ?, pending_emails = ? WHERE id = ? AND status <> 'running'`,
 );
+const RECOUNT_COMPLETED = statement(
+  "campaigns.recountCompleted",
+  `UPDATE campaign_status SET total_emails = ?, sent_emails = ?, failed_emails = ?, pending_emails = ? WHERE id = ? AND status = 'completed'`,
+);
 
 export async function listRunning(db: Database): Promise<Running[]> {
   return (await db.rows(LIST_RUNNING)).map((row) => ({
@@ -151,9 +155,16 @@ export async function holdCampaign(db: Database, statusId: number): Promise<bool
   return (await db.run(HOLD, [statusId])).affected === 1;
 }
 
-/** Corrects the counters of a campaign that is not running any more, after its last mails landed. */
-export async function recountCampaign(db: Database, statusId: number, counters: Counters): Promise<void> {
-  await db.run(RECOUNT, [counters.total, counters.sent, counters.failed, counters.pending, statusId]);
+/** Corrects the counters of a campaign that is not running any more, after its last mails landed; says whether it is completed. */
+export async function recountCampaign(
+  db: Database,
+  statusId: number,
+  { total, sent, failed, pending }: Counters,
+): Promise<"completed" | "other"> {
+  const values = [total, sent, failed, pending, statusId];
+  if ((await db.run(RECOUNT_COMPLETED, values)).affected > 0) return "completed";
+  await db.run(RECOUNT, values);
+  return "other";
 }
 
 /** campaignd's own notes on a campaign (Server 2). */

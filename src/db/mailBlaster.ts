@@ -153,16 +153,17 @@ export function insertRows(
 const FOREIGN = statement(
   "mailBlaster.processing",
   `SELECT id, campaign_id, UNIX_TIMESTAMP() - UNIX_TIMESTAMP(updated_at) AS age FROM mail_blaster
-   WHERE campaign_id IN (?) AND status = 'processing' LIMIT 5000`,
+   WHERE campaign_id IN (?) AND status = 'processing' LIMIT ?`,
 );
 
 /** Rows being sent by anybody, with the seconds since they were last written. */
 export async function processingRows(
   db: Database,
   campaigns: readonly number[],
+  limit: number,
 ): Promise<{ mailId: number; campaignId: number; age: number }[]> {
   if (campaigns.length === 0) return [];
-  const rows = await db.rows(FOREIGN, [campaigns]);
+  const rows = await db.rows(FOREIGN, [campaigns, limit]);
   return rows.map((row) => ({
     mailId: number(row, "id"),
     campaignId: number(row, "campaign_id"),

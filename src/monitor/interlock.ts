@@ -27,6 +27,9 @@ interface Foreign {
   readonly age: number;
 }
 
+/** So many foreign rows are looked at in one look; the rest at the next. */
+const FOREIGN_AT_ONCE = 1000;
+
 /**
  * Keeps campaignd and the legacy senders apart: while one is seen alive every campaign rests, and what a dead one left in
  * `processing` is parked (contract §4, §7). Alive means rows turning `processing` that are not ours, or a process_pid that
@@ -50,7 +53,7 @@ export class Interlock {
   private async foreignRows(campaigns: readonly number[]): Promise<Foreign[]> {
     const { db, inFlight } = this.options;
     const before = new Set(inFlight.keys());
-    const rows = await processingRows(db, campaigns);
+    const rows = await processingRows(db, campaigns, inFlight.size + FOREIGN_AT_ONCE);
     // Ours before the look, or claimed during it: both are in one of the two views.
     return rows.filter((row) => !before.has(row.mailId) && !inFlight.has(row.mailId));
   }

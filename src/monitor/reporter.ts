@@ -98,17 +98,17 @@ export class Reporter {
   async left(running: Running, worker: Worker): Promise<void> {
     const { crm, emailId, leadership, news } = this.options;
     if (this.completed.delete(running.campaignId) || !leadership.holds() || worker.tally === undefined) return;
+    // Still running: it is we who stop. What memory has is the last progress.
+    const last = { statusId: running.statusId, counters: worker.tally.progress() };
+    if ((await writeProgress(emailId, [last])) === 1) return;
     const { tally } = await survey(crm, () => leadership.epoch, running.campaignId);
     const progress = tally.progress();
-    await recountCampaign(emailId, running.statusId, progress);
-    this.reported.delete(running.campaignId);
-    if (progress.pending > 0) {
-      news.emit("campaign:left", {
-        campaignId: running.campaignId,
-        reason: "not running any more",
-        due: progress.pending,
-      });
-    }
+    const { campaignId } = running;
+    const status = await recountCampaign(emailId, running.statusId, progress);
+    this.reported.delete(campaignId);
+    const due = progress.pending;
+    if (status === "completed" && due > 0) news.emit("campaign:cutShort", { campaignId, due });
+    else news.emit("campaign:left", { campaignId, due });
   }
 }
 

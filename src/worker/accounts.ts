@@ -42,6 +42,7 @@ export class Accounts implements Service {
   private readonly known = new Map<number, { account: SmtpAccount; target: SessionTarget }>();
   private readonly loop: Loop;
   private readonly unprotected = new Set<string>();
+  private readonly limited = new Map<number, string>();
   private loadedOnce = false;
 
   constructor(private readonly options: AccountsOptions) {
@@ -83,7 +84,24 @@ export class Accounts implements Service {
     if (verdict.kind === "refused") this.fault(account, verdict);
     else if (verdict.kind === "accepted" || verdict.kind === "deferred" || verdict.kind === "rejected") {
       if (account.restsUntil(clock.now()) === 0 || verdict.kind === "accepted") this.sound(account, news);
+      this.sayLimit(account);
     }
+  }
+
+  /** Says once an hour that an account has reached a limit. */
+  private sayLimit({ facts, quota }: Account): void {
+    const { hour, news } = this.options;
+    const now = hour();
+    const limit = quota.reached(now);
+    const edge = limit && `${limit} ${now.date} ${limit === "hourly" ? now.hour : ""}`;
+    if (!edge || this.limited.get(facts.id) === edge) return;
+    this.limited.set(facts.id, edge);
+    news.emit("account:limited", {
+      account: facts.id,
+      email: facts.email,
+      limit,
+      used: quota.used(limit === "hourly" ? "hour" : "day"),
+    });
   }
 
   /** Says once a server that its accounts send without login. */
@@ -91,7 +109,10 @@ export class Accounts implements Service {
     const host = `${target.host}:${target.port}`;
     if (this.unprotected.has(host)) return;
     this.unprotected.add(host);
-    this.options.news.emit("account:unprotected", { host, text: "the server offers no login (AUTH); its accounts send without" });
+    this.options.news.emit("account:unprotected", {
+      host,
+      text: "the server offers no login (AUTH); its accounts send without",
+    });
   }
 
   private sound(account: Account, news: News): void {

@@ -53,9 +53,10 @@ export class Claimer {
     if (rows.length === 0) return undefined;
     const seats = this.options.rotation.reserve(seeker, rows.length);
     const batch = this.assemble(rows.slice(0, seats.length), seats);
+    // The accounts' room went to somebody else since it was counted.
     if (pending.length > 0 && seats.length < rows.length) this.reopened(Math.min(...pending.map((row) => row.mailId)));
     this.options.due.putBack(due.filter((entry) => !batch.claims.some((c) => c.mailId === entry.mailId)));
-    return this.store(batch);
+    return seats.length > 0 ? this.store(batch) : batch;
   }
 
   private async pending(limit: number): Promise<Candidate[]> {
