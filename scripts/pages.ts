@@ -1,4 +1,5 @@
 import { configurationPage, exampleFile } from "../src/config/reference.js";
+import { eventsPage } from "./eventsPage.js";
 
 /** A file of the repository that is written from the code. */
 export interface Page {
@@ -11,4 +12,5 @@ export interface Page {
 export const pages: readonly Page[] = [
   { file: "config/campaignd.example.yaml", render: exampleFile },
   { file: "docs/configuration.md", render: configurationPage },
+  { file: "docs/events.md", render: eventsPage },
 ];

@@ -51,6 +51,11 @@ export function isKind(error: unknown, ...kinds: readonly ErrorKind[]): error is
   return error instanceof CampaigndError && kinds.includes(error.kind);
 }
 
+/** Is this the refusal of an open breaker? Its opening was said once; each refusal is not news. */
+export function saidAlready(error: unknown): boolean {
+  return error instanceof CampaigndError && error.facts.refused === true;
+}
+
 /** One readable line for any thrown value, with its causes. */
 export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

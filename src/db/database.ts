@@ -125,7 +125,7 @@ export class Database {
   private async guarded<T>(doing: string, work: (session: MysqlSession) => Promise<T>): Promise<T> {
     const { breaker, pool, title } = this.options;
     if (breaker.state !== undefined) {
-      throw new CampaigndError("unreachable", `${title} is ${breaker.state}: ${doing} is not sent`, { timedOut: true });
+      throw new CampaigndError("unreachable", `${title} is ${breaker.state}: ${doing} is not sent`, { refused: true });
     }
     try {
       const result = await pool.use(work);

@@ -57,7 +57,12 @@ function kindOf(e: DriverError): ErrorKind {
 /** Failed fast before anything ran, so that an idempotent statement may be tried again in place (never after a time-out). */
 export function failedFast(error: unknown): boolean {
   if (error instanceof CampaigndError) {
-    return error.kind === "unreachable" && error.facts.timedOut !== true && error.facts.code !== "ETIMEDOUT";
+    return (
+      error.kind === "unreachable" &&
+      error.facts.timedOut !== true &&
+      error.facts.refused !== true &&
+      error.facts.code !== "ETIMEDOUT"
+    );
   }
   const e = error as DriverError;
   return kindOf(e) === "unreachable" && e.code !== "ETIMEDOUT";

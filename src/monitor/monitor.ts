@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.js";
 import { holdCampaign, listRunning, noteHold, type Running, readSources } from "../db/campaigns.js";
 import type { Database } from "../db/database.js";
-import { describe } from "../errors.js";
+import { describe, saidAlready } from "../errors.js";
 import type { News } from "../events.js";
 import { Loop } from "../loop.js";
 import type { Service } from "../service.js";
@@ -138,7 +138,7 @@ export class Monitor implements Service {
   }
 
   private failed(error: unknown): number {
-    this.options.news.emit("monitor:failed", { err: describe(error), napMs: RETRY });
+    if (!saidAlready(error)) this.options.news.emit("monitor:failed", { err: describe(error), napMs: RETRY });
     return RETRY;
   }
 }

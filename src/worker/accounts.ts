@@ -8,7 +8,7 @@ import {
   type SmtpAccount,
   writeHealth,
 } from "../db/smtpAccounts.js";
-import { describe } from "../errors.js";
+import { describe, saidAlready } from "../errors.js";
 import type { News } from "../events.js";
 import { Loop } from "../loop.js";
 import type { Service } from "../service.js";
@@ -173,7 +173,9 @@ export class Accounts implements Service {
   }
 
   private failed(error: unknown): number {
-    this.options.news.emit("campaign:troubled", { campaignId: 0, doing: "read the accounts", err: describe(error) });
+    const { news } = this.options;
+    if (!saidAlready(error))
+      news.emit("campaign:troubled", { campaignId: 0, doing: "read the accounts", err: describe(error) });
     return 2000;
   }
 }

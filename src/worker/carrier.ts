@@ -1,6 +1,6 @@
 import type { Campaign } from "../campaign/catalog.js";
 import type { Clock } from "../clock.js";
-import { CampaigndError, describe } from "../errors.js";
+import { CampaigndError, describe, saidAlready } from "../errors.js";
 import type { News } from "../events.js";
 import type { Rotation } from "../smtp/rotation.js";
 import type { Accounts } from "./accounts.js";
@@ -106,6 +106,8 @@ export class Carrier {
   }
 
   private troubled(trip: Trip, doing: string, error: unknown): void {
-    this.options.news.emit("campaign:troubled", { campaignId: trip.campaign.id, doing, err: describe(error) });
+    const { news } = this.options;
+    if (!saidAlready(error))
+      news.emit("campaign:troubled", { campaignId: trip.campaign.id, doing, err: describe(error) });
   }
 }

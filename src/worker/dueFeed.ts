@@ -2,7 +2,7 @@ import type { Clock } from "../clock.js";
 import type { Database } from "../db/database.js";
 import { type Candidate, rowsById } from "../db/mailBlaster.js";
 import { dueEntries, endEntries, nextDueIn } from "../db/retries.js";
-import { describe } from "../errors.js";
+import { describe, saidAlready } from "../errors.js";
 import type { News } from "../events.js";
 import { Loop } from "../loop.js";
 import type { Service } from "../service.js";
@@ -133,7 +133,9 @@ export class DueFeed implements Service {
 
   private failed(error: unknown): number {
     this.lookAt = 0;
-    this.options.news.emit("campaign:troubled", { campaignId: 0, doing: "look for due mails", err: describe(error) });
+    const { news } = this.options;
+    if (!saidAlready(error))
+      news.emit("campaign:troubled", { campaignId: 0, doing: "look for due mails", err: describe(error) });
     return 2000;
   }
 }

@@ -42,6 +42,7 @@ export class Leadership implements Service {
   private session: MysqlSession | undefined;
   private closing: Promise<void> | undefined;
   private standingBy = false;
+  private failing = false;
   private readonly loop: Loop;
 
   constructor(private readonly options: LeadershipOptions) {
@@ -93,6 +94,7 @@ export class Leadership implements Service {
     await this.closing;
     this.session ??= await this.options.pool.open();
     if (await renewLease(this.session, owner, ttl, timeout)) {
+      this.failing = false;
       this.extend(asked);
       return renew;
     }
@@ -148,7 +150,9 @@ export class Leadership implements Service {
       conditions.stop("lease", "the lease ran out");
     }
     const leftMs = Math.round(Math.max(0, this.validUntil.monotonic - clock.monotonic()));
-    if (this.current > 0) news.emit("lease:renewFailed", { epoch: this.current, err: describe(error), leftMs });
+    if (this.current > 0 && !this.failing)
+      news.emit("lease:renewFailed", { epoch: this.current, err: describe(error), leftMs });
+    this.failing = true;
     return Math.min(1000, renew);
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.js";
 import type { Database } from "../db/database.js";
 import { type SettleBatch, type Settlement, settle, settled, type Usage } from "../db/settlements.js";
-import { describe, isKind } from "../errors.js";
+import { describe, isKind, saidAlready } from "../errors.js";
 import type { News } from "../events.js";
 import { Loop } from "../loop.js";
 import type { Service } from "../service.js";
@@ -164,7 +164,8 @@ export class Settler implements Service {
 
   private failed(error: unknown): number {
     const napMs = isKind(error, "fenced") ? 500 : 1000;
-    this.options.news.emit("settle:failed", { rows: this.queue.length, err: describe(error), napMs });
+    const { news } = this.options;
+    if (!saidAlready(error)) news.emit("settle:failed", { rows: this.queue.length, err: describe(error), napMs });
     return napMs;
   }
 }

@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { Campaign } from "../campaign/catalog.js";
 import type { Progress, Tally } from "../campaign/progress.js";
 import type { Clock } from "../clock.js";
-import { describe, isKind } from "../errors.js";
+import { describe, isKind, saidAlready } from "../errors.js";
 import type { News } from "../events.js";
 import { Loop } from "../loop.js";
 import type { Rotation, Seeker } from "../smtp/rotation.js";
