@@ -30,6 +30,8 @@ export interface LeadershipOptions {
 }
 
 const STAND_BY = "another daemon leads this queue";
+/** The daemon ends; until then nothing is asked of the lease. */
+const USURPED = 60_000;
 
 /**
  * Holds the lease of the queue and its epoch. Before the first claim it takes the lease and puts right what a dead predecessor
@@ -105,7 +107,7 @@ export class Leadership implements Service {
   }
 
   private async take(): Promise<number> {
-    const { db, clock, owner, predecessor, ttl, renew } = this.options;
+    const { db, clock, owner, predecessor, ttl, renew, conditions } = this.options;
     const asked = { monotonic: clock.monotonic(), wall: clock.now() };
     const first = this.current === 0;
     const taken = await db.transaction("lease.takeOver", async (run) => {
@@ -116,7 +118,12 @@ export class Leadership implements Service {
       return { epoch, own, recovered: own ? undefined : await recover(run, epoch, this.options.hour()) };
     });
     if (!taken) return this.standBy();
-    if (!first && !taken.own) this.options.usurped();
+    if (!first && !taken.own) {
+      // Somebody led meanwhile and has put our claims right: nothing that we hold may go out any more.
+      conditions.stop("lease", STAND_BY);
+      this.options.usurped();
+      return USURPED;
+    }
     this.current = taken.epoch;
     this.standingBy = false;
     this.extend(asked);

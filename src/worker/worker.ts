@@ -217,7 +217,7 @@ export class Worker {
 
   private troubled(doing: string, error: unknown): number {
     const { news } = this.options;
-    if (!this.ending.signal.aborted)
+    if (!this.ending.signal.aborted && !saidAlready(error))
       news.emit("campaign:troubled", { campaignId: this.campaignId, doing, err: describe(error) });
     return TRY_AGAIN;
   }
