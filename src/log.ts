@@ -11,7 +11,10 @@ export interface LogOptions {
   readonly secrets?: readonly string[];
 }
 
-const ADDRESS = /[^\s<>()[\]",;:@]+@([a-z0-9-]+(\.[a-z0-9-]+)+)/gi;
+/** A login such as 'campaignd'@'10.0.0.1' is none: an operator needs it whole. */
+const ADDRESS = /("[^"]+"|[^\s<>()[\]",;:@]+)@([^\s<>()[\]",;:@'`]+)/g;
+/** The left part of our own Message-IDs, by which mails are traced; it names nobody. */
+const OWN_ID = /^c\d+\.m\d+$/;
 
 /** Turns every piece of news into one JSON line with stable keys (event, campaignId, mailId, attempt, account, ms, err). */
 export function writeLog(news: News, options: LogOptions): { close(): void } {
@@ -46,6 +49,9 @@ function cleaner(options: LogOptions): (text: string) => string {
   return (text) => {
     let line = text;
     for (const secret of secrets) line = line.replaceAll(secret, "********");
-    return options.addresses === "masked" ? line.replace(ADDRESS, "***@$1") : line;
+    if (options.addresses === "full") return line;
+    return line.replace(ADDRESS, (whole, local: string, domain: string) =>
+      OWN_ID.test(local) ? whole : `***@${domain}`,
+    );
   };
 }

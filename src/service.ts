@@ -27,10 +27,13 @@ export class Services {
     }
   }
 
+  /** Stops all of them, also after one that fails; then throws the first failure. */
   async stop(): Promise<void> {
+    const failures: unknown[] = [];
     for (let service = this.started.pop(); service; service = this.started.pop()) {
-      await this.patiently(service.name, service.stop());
+      await this.patiently(service.name, service.stop()).catch((error: unknown) => failures.push(error));
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   private async patiently(name: string, work: Promise<void>): Promise<void> {

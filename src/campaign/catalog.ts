@@ -70,6 +70,9 @@ export class Catalog {
     if (!needsRecipient(campaign.message)) return () => nobody;
     const found = new Map<string, RecipientFields>();
     await this.collect(found, campaign.source, addresses, options);
+    const unseen = addresses.filter((address) => !found.has(keyOf(address)));
+    // The queue has the address without the blanks around it; the source may hold them, and an index finds only what is equal.
+    await this.collect(found, campaign.source, unseen.flatMap(withBlanks), options);
     const missed = campaign.source.kind === "all" ? [] : addresses.filter((address) => !found.has(keyOf(address)));
     if (missed.length > 0) {
       // Not in its own source any more: whatever the lists know of the address (the list's own row first).
@@ -144,6 +147,15 @@ function sourceOf(master: Master): Source {
   if (master.batchId !== undefined) return { kind: "import", batchId: master.batchId };
   return master.listId === undefined ? { kind: "all" } : { kind: "list", listId: master.listId };
 }
+
+const BLANKS = [" ", "\u00a0", "\t"];
+const ENDS = ["\u00a0", "\t", "\r\n", "\n"];
+
+/** How a sheet may hold this address; blanks at its end are equal to none for the server. */
+const withBlanks = (address: string): string[] => [
+  ...BLANKS.map((blank) => `${blank}${address}`),
+  ...ENDS.map((end) => `${address}${end}`),
+];
 
 const keyOf = (address: string): string => address.trim().toLowerCase();
 

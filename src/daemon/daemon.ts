@@ -4,7 +4,6 @@ import type { Clock } from "../clock.js";
 import type { Config } from "../config/config.js";
 import type { Running } from "../db/campaigns.js";
 import type { Server } from "../db/connect.js";
-import { Pulse } from "../db/pulse.js";
 import type { Probe } from "../db/schema.js";
 import type { News } from "../events.js";
 import { Interlock } from "../monitor/interlock.js";
@@ -147,8 +146,9 @@ export function assemble(parts: DaemonParts): { services: Service[]; monitor: Mo
     blind: config.monitor.blind,
   });
 
+  /** Where every dot is held back, dialling would only open a DATA that must be cut. */
   function rests(claim: Claim): boolean {
-    return claim.seat.account.restsUntil(now()) !== 0;
+    return conditions.blocked() !== undefined || claim.seat.account.restsUntil(now()) !== 0;
   }
 
   const closing = {
@@ -156,8 +156,7 @@ export function assemble(parts: DaemonParts): { services: Service[]; monitor: Mo
     start: async () => undefined,
     stop: () => sessions.close(config.pool.drain),
   };
-  const pulses = [new Pulse(emailId.db, clock), new Pulse(crm.db, clock)];
-  return { services: [...pulses, leadership, closing, settler, accounts, due, monitor], monitor };
+  return { services: [leadership, closing, settler, accounts, due, monitor], monitor };
 }
 
 /** Rows kept released ahead of need even where few connections are open. */

@@ -29,13 +29,20 @@ export async function firstContact(
       });
       return accept(name, found, news);
     } catch (error) {
-      if (isKind(error, "misconfigured", "schema")) throw new CampaigndError("config", advice(name, error));
+      if (isKind(error, "misconfigured", "schema") || refuses(server, error))
+        throw new CampaigndError("config", advice(name, error));
       if (!isKind(error, "unreachable", "contention", "readOnly", "resources")) throw error;
       if (tries % SAY_EVERY === 0) news.emit("db:waiting", { server: name, err: describe(error) });
       await clock.sleep(AGAIN, stopped);
     }
   }
   return undefined;
+}
+
+/** Who waited in vain for a connection because each was refused has met a refusal, not a silence. */
+function refuses({ db }: Server, error: unknown): error is CampaigndError {
+  const { state } = db.breaker;
+  return error instanceof CampaigndError && (state === "misconfigured" || state === "schema");
 }
 
 function accept(name: ServerName, found: Probe, news: News): Probe {

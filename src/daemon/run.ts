@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { systemClock } from "../clock.js";
 import type { Config } from "../config/config.js";
 import { connect, type Server } from "../db/connect.js";
+import { Pulse } from "../db/pulse.js";
 import { CampaigndError, describe, EXIT_CONFIG, isKind } from "../errors.js";
 import { News } from "../events.js";
 import { writeLog } from "../log.js";
@@ -59,6 +60,9 @@ async function live(options: RunOptions, news: News, ending: Ending): Promise<nu
     trouble ? conditions.stop("server2", `Server 2 is ${trouble}`) : conditions.clear("server2"),
   );
   const services = new Services(clock, news);
+  // From the first contact on: what a server that was away opens, only a probe closes.
+  const pulses = [emailId, crm].map(({ db }) => new Pulse(db, clock));
+  for (const pulse of pulses) await pulse.start();
   try {
     const [, probe] = await Promise.all([
       firstContact("emailId", emailId, clock, news, ending.signal),
@@ -81,6 +85,7 @@ async function live(options: RunOptions, news: News, ending: Ending): Promise<nu
     await ending.wait(options.untilIdle ? () => daemon.monitor.idle : undefined);
     return await stop(services, conditions, config, news, ending);
   } finally {
+    await Promise.all(pulses.map((pulse) => pulse.stop()));
     await close([emailId, crm], config);
     await stateDir.release();
   }

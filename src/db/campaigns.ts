@@ -46,6 +46,11 @@ const TEMPLATE = statement(
   "campaigns.template",
   `SELECT template_html FROM mail_templates WHERE template_id = ? AND is_active = 1`,
 );
+const LIST_THERE = statement("campaigns.listThere", `SELECT id FROM csv_list WHERE id = ?`);
+const BATCH_THERE = statement(
+  "campaigns.batchThere",
+  `SELECT id FROM imported_recipients WHERE import_batch_id = ? LIMIT 1`,
+);
 const COMPLETE = statement(
   "campaigns.complete",
   `UPDATE campaign_status SET status = 'completed', total_emails = ?, sent_emails = ?, failed_emails = ?, pending_emails = 0, end_time = ?
@@ -98,6 +103,16 @@ const sourceKey = (row: Row): string =>
 export async function readTemplate(db: Database, templateId: number): Promise<string | undefined> {
   const row = (await db.rows(TEMPLATE, [templateId]))[0];
   return row ? text(row, "template_html") : undefined;
+}
+
+/** Whether the list that a campaign names exists, with recipients or without. */
+export async function listExists(db: Database, listId: number): Promise<boolean> {
+  return (await db.rows(LIST_THERE, [listId])).length > 0;
+}
+
+/** Whether the import batch has a row at all, whoever owns it. */
+export async function batchExists(db: Database, batchId: string): Promise<boolean> {
+  return (await db.rows(BATCH_THERE, [batchId])).length > 0;
 }
 
 function master(row: Row): Master {

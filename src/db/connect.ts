@@ -25,6 +25,12 @@ const KEPT: Readonly<Record<ServerName, number>> = { emailId: 1, crm: 2 };
 
 const FAILURES = 3;
 
+/** Between two probes of a server that may be back any moment, milliseconds. */
+const PROBE_EVERY = 1000;
+
+/** What a person must mend is looked at as seldom as the pool's health, so that nobody's log fills with refused logins. */
+const SLOW: ReadonlySet<Trouble> = new Set(["misconfigured", "schema", "resources"]);
+
 /** Builds pool, breaker and database of one server from the configuration; edges of the breaker become news and reach `edge`. */
 export function connect(
   server: ServerName,
@@ -45,14 +51,14 @@ export function connect(
     clock,
     setUp: (session) => setup.apply(session),
     worthRetrying: failedFast,
-    dialFailed: (error) => db.judge(translate(error, "connect")),
+    dialFailed: (error) => db.judgeDial(translate(error, "connect")),
+    barred: () => breaker.state !== undefined,
     killText,
   });
-  const breaker = new Breaker({
+  const breaker: Breaker = new Breaker({
     clock,
     failures: FAILURES,
-    probeEvery: (trouble) =>
-      spread(trouble === "misconfigured" || trouble === "schema" ? limits.healthEvery : 1000, 0.2),
+    probeEvery: (trouble) => (SLOW.has(trouble) ? spread(limits.healthEvery, 0.1) : spread(PROBE_EVERY, 0.2)),
     opened: (trouble, error) => {
       news.emit("db:lost", { server, kind: trouble, err: describe(error) });
       edge(trouble);

@@ -1,11 +1,11 @@
 import { retry } from "../backoff.js";
-import { CampaigndError } from "../errors.js";
+import { CampaigndError, type ErrorKind, saidAlready } from "../errors.js";
 import type { ServerName } from "../events.js";
 import type { Breaker, Trouble } from "../pool/breaker.js";
 import type { MysqlPool } from "../pool/mysqlPool.js";
 import type { MysqlSession } from "../pool/mysqlSession.js";
 import { failedFast, translate } from "./mysqlErrors.js";
-import { checkValues, type Part, type Row, type Statement, statement, type Value } from "./statement.js";
+import { checkValues, number, type Part, type Row, type Statement, statement, type Value } from "./statement.js";
 
 /** What one statement gave: rows of a SELECT, or how many rows a write matched. */
 export interface Result {
@@ -28,6 +28,8 @@ const PROBE_WRITE = statement(
   "pulse.write",
   `INSERT INTO campaignd_meta (k, v) VALUES ('probe', UTC_TIMESTAMP()) ON DUPLICATE KEY UPDATE v = VALUES(v)`,
 );
+/** Server 1 has no table of ours to write to. */
+const PROBE_READ_ONLY = statement("pulse.readOnly", "SELECT @@global.read_only AS read_only");
 const START = "START TRANSACTION";
 const COMMIT = "/* commit */ COMMIT";
 const ROLLBACK = "/* rollback */ ROLLBACK";
@@ -112,14 +114,23 @@ export class Database {
    * Where writes were refused it must be a write that succeeds; a read would close the breaker for a moment only.
    */
   async probe(): Promise<void> {
-    const { breaker, pool, server } = this.options;
-    const writes = breaker.state === "readOnly" || breaker.state === "resources";
     try {
-      await pool.probe((writes && server === "crm" ? PROBE_WRITE : PROBE).text);
-      breaker.succeeded();
+      await this.ask();
+      this.options.breaker.probed();
     } catch (raw) {
-      this.judge(translate(raw, "probe"));
+      const error = translate(raw, "probe");
+      const { breaker } = this.options;
+      // Whatever it was, the next probe keeps its distance: a lock on the probe's own row would make a storm.
+      breaker.failed(isTrouble(error.kind) ? error.kind : (breaker.state ?? "unreachable"), error);
     }
+  }
+
+  private async ask(): Promise<void> {
+    const { breaker, pool, server, title } = this.options;
+    if (breaker.state !== "readOnly" && breaker.state !== "resources") return void (await pool.probe(PROBE.text));
+    if (server === "crm") return void (await pool.probe(PROBE_WRITE.text));
+    const [row] = (await pool.probe(PROBE_READ_ONLY.text)) as Row[];
+    if (number(row ?? {}, "read_only") === 1) throw new CampaigndError("readOnly", `${title} is read-only`);
   }
 
   private async guarded<T>(doing: string, work: (session: MysqlSession) => Promise<T>): Promise<T> {
@@ -138,11 +149,19 @@ export class Database {
     }
   }
 
-  /** An answer that blames a row or a lock is still an answer: the server lives. */
+  /** An answer that blames a row or a lock is still an answer: the server lives. That all places were taken says nothing of it. */
   judge(error: CampaigndError): void {
     const { breaker } = this.options;
+    if (error.facts.waitedFor === "a place") return;
     if (isTrouble(error.kind)) breaker.failed(error.kind, error);
     else if (error.kind === "row" || error.kind === "contention") breaker.succeeded();
+  }
+
+  /** A refusal at the door that no table names (a locked account, an expired password) is a person's task too. */
+  judgeDial(error: CampaigndError): void {
+    if (saidAlready(error)) return;
+    if (error.kind === "bug") this.options.breaker.failed("misconfigured", error);
+    else this.judge(error);
   }
 
   private again<T>(work: () => Promise<T>, worth: (error: unknown) => boolean = transient): Promise<T> {
@@ -153,7 +172,7 @@ export class Database {
 const contended = (error: unknown): boolean => error instanceof CampaigndError && error.kind === "contention";
 const transient = (error: unknown): boolean => contended(error) || failedFast(error);
 
-function isTrouble(kind: string): kind is Trouble {
+function isTrouble(kind: ErrorKind): kind is Trouble & ErrorKind {
   return ["unreachable", "misconfigured", "schema", "readOnly", "resources"].includes(kind);
 }
 

@@ -1,4 +1,4 @@
-import type { Before } from "./claims.js";
+import { type Before, lockFence } from "./claims.js";
 import type { Database } from "./database.js";
 import { FENCED, fenced } from "./fence.js";
 import { number, type Part, type Row, statement, text } from "./statement.js";
@@ -198,10 +198,13 @@ export async function settleForeign(
   how: "park" | "release",
   why: string,
 ): Promise<number> {
+  if (ids.length === 0) return 0;
   if (how === "release") return (await db.run(REOPEN, [...fenced(epoch), ids, seconds])).affected;
+  // The fence is held first: INSERT … SELECT reads it without a lock, and could name rows that the UPDATE then leaves alone.
   const parts: Part[] = [
+    lockFence(epoch),
     [PARK_RECORD, [why, ...fenced(epoch), ids, seconds]],
     [PARK, [...fenced(epoch), why, ids, seconds]],
   ];
-  return db.packet("mailBlaster.parkForeign", parts, (results) => results[1]?.affected ?? 0);
+  return db.packet("mailBlaster.parkForeign", parts, ([, , parked]) => parked?.affected ?? 0);
 }

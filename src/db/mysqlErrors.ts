@@ -9,7 +9,10 @@ interface DriverError {
 /** Server error numbers by kind (MariaDB and MySQL share them): weather, a person's task, or one row's fault. */
 const BY_NUMBER: readonly [ErrorKind, readonly number[]][] = [
   ["unreachable", [1040, 1203, 1226, 1129, 1053, 1077, 1079, 1158, 1159, 1160, 1161, 1927, 2006, 2013]],
-  ["misconfigured", [1045, 1044, 1049, 1142, 1143, 1227, 1251, 1275, 1698, 1130, 1193]],
+  [
+    "misconfigured",
+    [1045, 1044, 1049, 1142, 1143, 1227, 1251, 1275, 1698, 1130, 1193, 1524, 1820, 1862, 3118, 3159, 4151],
+  ],
   ["schema", [1054, 1146, 1364, 1305, 1091, 1176]],
   ["readOnly", [1290, 1792, 1836]],
   ["contention", [1205, 1213, 1317, 1969, 3024, 1020]],
@@ -37,11 +40,17 @@ const MISCONFIGURED = new Set(["HANDSHAKE_NO_SSL_SUPPORT", "HANDSHAKE_SSL_ERROR"
 
 /** Says once what a driver error means; the driver's own object stays out, it carries the statement and its values. */
 export function translate(error: unknown, doing: string): CampaigndError {
-  if (error instanceof CampaigndError) return error;
+  if (error instanceof CampaigndError) return error.facts.waitedFor === "a dial" ? asItsCause(error) : error;
   const e = error as DriverError;
   const kind = kindOf(e);
   const facts = { doing, code: e.code ?? "", errno: e.errno ?? 0 };
   return new CampaigndError(kind, `${doing}: ${e.message ?? String(error)}`, facts);
+}
+
+/** Who waited in vain because the login is refused has met a refused login. */
+function asItsCause(waited: CampaigndError): CampaigndError {
+  const kind = kindOf(waited.cause as DriverError);
+  return kind === "bug" || kind === "unreachable" ? waited : new CampaigndError(kind, waited.message, waited.facts);
 }
 
 function kindOf(e: DriverError): ErrorKind {

@@ -1,5 +1,5 @@
 import type { Database } from "./database.js";
-import { number, type Row, type Scalar, type Statement, statement, text } from "./statement.js";
+import { number, type Row, type Scalar, statement, text } from "./statement.js";
 
 /** Where a campaign's recipients come from, in the order of contract §3. */
 export type Source =
@@ -12,26 +12,49 @@ export interface SourceRow {
   readonly address: string;
 }
 
-const IMPORT = `SELECT id, Emails AS address FROM imported_recipients
-  WHERE import_batch_id = ? AND is_active = 1 AND id > ?`;
-const LIST = `SELECT id, raw_emailid AS address FROM emails
-  WHERE csv_list_id = ? AND domain_status = 1 AND validation_status = 'valid' AND id > ?`;
-const ALL = `SELECT id, raw_emailid AS address FROM emails FORCE INDEX (PRIMARY)
-  WHERE id > ? AND id <= ? AND domain_status = 1 AND validation_status = 'valid'`;
+/**
+ * Pages are windows over the primary key: an index on the list would be read from the list's first row at every page, since the
+ * optimizer takes it as a plain reference (at 200,000 addresses that was four fifths of what Server 1 had to do).
+ */
+const WINDOW = {
+  import: `SELECT id, Emails AS address FROM imported_recipients FORCE INDEX (PRIMARY)
+    WHERE id > ? AND id <= ? AND import_batch_id = ? AND is_active = 1`,
+  list: `SELECT id, raw_emailid AS address FROM emails FORCE INDEX (PRIMARY)
+    WHERE id > ? AND id <= ? AND csv_list_id = ? AND domain_status = 1 AND validation_status = 'valid'`,
+  all: `SELECT id, raw_emailid AS address FROM emails FORCE INDEX (PRIMARY)
+    WHERE id > ? AND id <= ? AND domain_status = 1 AND validation_status = 'valid'`,
+};
 const OWNED = ` AND user_id = ?`;
 const PAGE = ` ORDER BY id LIMIT ?`;
 
-const STATEMENTS = {
-  import: statement("recipients.import", IMPORT + PAGE),
-  importOwned: statement("recipients.importOwned", IMPORT + OWNED + PAGE),
-  list: statement("recipients.list", LIST + PAGE),
-  listOwned: statement("recipients.listOwned", LIST + OWNED + PAGE),
-  all: statement("recipients.all", ALL + PAGE),
-  allOwned: statement("recipients.allOwned", ALL + OWNED + PAGE),
+const PAGES = {
+  import: statement("recipients.import", WINDOW.import + PAGE),
+  importOwned: statement("recipients.importOwned", WINDOW.import + OWNED + PAGE),
+  list: statement("recipients.list", WINDOW.list + PAGE),
+  listOwned: statement("recipients.listOwned", WINDOW.list + OWNED + PAGE),
+  all: statement("recipients.all", WINDOW.all + PAGE),
+  allOwned: statement("recipients.allOwned", WINDOW.all + OWNED + PAGE),
 };
-const HIGHEST = statement("recipients.highest", `SELECT MAX(id) AS id FROM emails`);
+/** Where the source goes on behind a window: skips what belongs to others, and tells the end. */
+const NEXT = {
+  import: statement(
+    "recipients.importNext",
+    `SELECT MIN(id) AS id FROM imported_recipients WHERE import_batch_id = ? AND is_active = 1 AND id > ?`,
+  ),
+  list: statement(
+    "recipients.listNext",
+    `SELECT MIN(id) AS id FROM emails WHERE csv_list_id = ? AND domain_status = 1 AND validation_status = 'valid' AND id > ?`,
+  ),
+  all: statement("recipients.allNext", `SELECT MIN(id) AS id FROM emails WHERE id > ?`),
+};
 
-/** One page of a source in id order, and the cursor for the next one; undefined cursor: the source has ended. */
+/** Ids of one window: ten for each recipient wanted, so that lists uploaded side by side still fill a page. */
+const DENSITY = 10;
+
+/**
+ * One page of a source in id order, and the cursor for the next one; undefined cursor: the source has ended.
+ * A page may be empty although more follow: each reads at most ten ids for each recipient wanted.
+ */
 export async function recipientPage(
   db: Database,
   source: Source,
@@ -39,25 +62,19 @@ export async function recipientPage(
   cursor: number,
   limit: number,
 ): Promise<{ rows: SourceRow[]; cursor: number | undefined }> {
-  if (source.kind === "all") return allPage(db, owner, cursor, limit);
-  const key = source.kind === "import" ? source.batchId : source.listId;
-  const chosen = choose(source.kind, owner);
-  const rows = (await db.rows(chosen, [key, cursor, ...(owner === undefined ? [] : [owner]), limit])).map(sourceRow);
-  return { rows, cursor: rows.length < limit ? undefined : rows.at(-1)?.id };
+  const upTo = cursor + limit * DENSITY;
+  const page = PAGES[owner === undefined ? source.kind : `${source.kind}Owned` as const];
+  const bound: Scalar[] = [cursor, upTo, ...keyOf(source), ...(owner === undefined ? [] : [owner]), limit];
+  const rows = (await db.rows(page, bound)).map(sourceRow);
+  const last = rows.at(-1);
+  if (rows.length >= limit && last) return { rows, cursor: last.id };
+  const next = number((await db.rows(NEXT[source.kind], [...keyOf(source), upTo]))[0] ?? {}, "id");
+  return { rows, cursor: next === 0 ? undefined : next - 1 };
 }
 
-const choose = (kind: "import" | "list", owner: number | undefined): Statement =>
-  owner === undefined ? STATEMENTS[kind] : STATEMENTS[`${kind}Owned` as const];
-
-/** Every valid address: windows over the primary key, because no index gives them in id order. */
-async function allPage(db: Database, owner: number | undefined, cursor: number, limit: number) {
-  const highest = number((await db.rows(HIGHEST))[0] ?? {}, "id");
-  const upTo = cursor + limit * 10;
-  const chosen = owner === undefined ? STATEMENTS.all : STATEMENTS.allOwned;
-  const values: Scalar[] = [cursor, upTo, ...(owner === undefined ? [] : [owner]), limit];
-  const rows = (await db.rows(chosen, values)).map(sourceRow);
-  const next = rows.length < limit ? upTo : (rows.at(-1)?.id ?? upTo);
-  return { rows, cursor: next >= highest ? undefined : next };
+function keyOf(source: Source): Scalar[] {
+  if (source.kind === "all") return [];
+  return [source.kind === "import" ? source.batchId : source.listId];
 }
 
 const sourceRow = (row: Row): SourceRow => ({ id: number(row, "id"), address: text(row, "address") });

@@ -25,6 +25,9 @@ const PARK = statement(
    WHERE m.id IN (?) AND m.status = 'processing'`,
 );
 const PARKED = `INSERT INTO campaignd_unknown (mail_id, campaign_id, message_id, account_id, at, why) VALUES `;
+/** A row that was resolved once and is parked again is an open question again. */
+const PARKED_AGAIN = ` ON DUPLICATE KEY UPDATE message_id = VALUES(message_id), account_id = VALUES(account_id), at = VALUES(at),
+  why = VALUES(why), resolution = NULL`;
 const RESTORE = statement(
   "recovery.restore",
   `UPDATE mail_blaster m FORCE INDEX (PRIMARY) ${FENCED}
@@ -89,10 +92,7 @@ export async function parkRows(
     await run(PARK, [...fenced(epoch), why, ids]);
     const values = piece.flatMap((row) => [row.before.mailId, row.campaignId, row.messageId, row.accountId, why]);
     const places = piece.map(() => "(?, ?, ?, ?, UTC_TIMESTAMP(), ?)").join(", ");
-    await run(
-      statement("recovery.unknown", `${PARKED}${places} ON DUPLICATE KEY UPDATE at = VALUES(at), why = VALUES(why)`),
-      values,
-    );
+    await run(statement("recovery.unknown", PARKED + places + PARKED_AGAIN), values);
     await run(RETRY_END, [ids]);
     for (const part of await usageParts(run, piece, hour)) await run(...part);
   }

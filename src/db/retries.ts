@@ -18,7 +18,8 @@ const DUE = statement(
 const NEXT = statement(
   "retry.next",
   `SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), MIN(due_at)) AS seconds
-   FROM campaignd_retry FORCE INDEX (idx_campaign_due) WHERE campaign_id IN (?) AND due_at > UTC_TIMESTAMP()`,
+   FROM campaignd_retry FORCE INDEX (idx_campaign_due) WHERE campaign_id IN (?) AND due_at > UTC_TIMESTAMP()
+   GROUP BY campaign_id`,
 );
 const END = statement("retry.forget", `DELETE FROM campaignd_retry WHERE mail_id IN (?)`);
 
@@ -34,8 +35,9 @@ export async function dueEntries(db: Database, campaigns: readonly number[], lim
 
 /** Seconds until the next entry of these campaigns is due; undefined when none waits. */
 export async function nextDueIn(db: Database, campaigns: readonly number[]): Promise<number | undefined> {
-  const row = (await db.rows(NEXT, [campaigns]))[0];
-  return row === undefined || row.seconds === null ? undefined : number(row, "seconds");
+  // A group a campaign: the index is entered once for each, instead of read through all that waits.
+  const rows = await db.rows(NEXT, [campaigns]);
+  return rows.length === 0 ? undefined : Math.min(...rows.map((row) => number(row, "seconds")));
 }
 
 /** Entries whose row is no longer failed with attempts left. */

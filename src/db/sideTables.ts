@@ -67,7 +67,7 @@ export const SIDE_TABLES: ReadonlyMap<string, string> = new Map([
 
 /** The single rows that the queue needs; idempotent. */
 export const SIDE_ROWS: readonly string[] = [
-  `INSERT IGNORE INTO campaignd_lease (k, owner, expires_at) VALUES ('${QUEUE}', '', UTC_TIMESTAMP())`,
+  `INSERT IGNORE INTO campaignd_lease (k, owner, expires_at) VALUES ('${QUEUE}', '', UTC_TIMESTAMP() - INTERVAL 1 SECOND)`,
   `INSERT IGNORE INTO campaignd_fence (k, epoch) VALUES ('${QUEUE}', 0)`,
   `INSERT IGNORE INTO campaignd_meta (k, v) VALUES ('schema_version', '${SCHEMA_VERSION}')`,
 ];

@@ -1,3 +1,4 @@
+import { lockFence } from "./claims.js";
 import type { Database } from "./database.js";
 import { FENCED, fenced } from "./fence.js";
 import { number, type Part, type Row, type Scalar, statement, text } from "./statement.js";
@@ -136,7 +137,7 @@ const RESET_LAST = statement("smtpAccounts.resetLast", `SELECT v FROM campaignd_
 export async function resetSentToday(db: Database, epoch: number, date: string): Promise<void> {
   const last = text((await db.rows(RESET_LAST))[0] ?? {}, "v");
   if (last >= date) return;
-  const parts: Part[] = [[RESET_MARK, [date, ...fenced(epoch)]]];
+  const parts: Part[] = [lockFence(epoch), [RESET_MARK, [date, ...fenced(epoch)]]];
   if (last !== "") parts.push([RESET, fenced(epoch)]);
   await db.packet("smtpAccounts.reset", parts, () => undefined);
 }

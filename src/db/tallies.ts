@@ -1,6 +1,7 @@
+import { lockFence } from "./claims.js";
 import type { Database } from "./database.js";
 import { FENCED, fenced } from "./fence.js";
-import { number, type Row, statement, text } from "./statement.js";
+import { number, type Part, type Row, statement, text } from "./statement.js";
 
 /** How many rows of a slice are in which state (contract §4). */
 export interface SliceTally {
@@ -75,5 +76,7 @@ export async function adoptSlice(
   after: number,
   upTo: number,
 ): Promise<number> {
-  return (await db.run(ADOPT, [...fenced(epoch), after, upTo, campaignId])).affected;
+  // INSERT … SELECT reads the fence without a lock: held beside it, or a former leader's entries could slip in.
+  const parts: Part[] = [lockFence(epoch), [ADOPT, [...fenced(epoch), after, upTo, campaignId]]];
+  return db.packet("retry.adopt", parts, ([, adopted]) => adopted?.affected ?? 0);
 }

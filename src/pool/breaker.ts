@@ -5,7 +5,7 @@ export type Trouble = "unreachable" | "misconfigured" | "schema" | "readOnly" | 
 
 export interface BreakerOptions {
   readonly clock: Clock;
-  /** Failures in a row that open it; a lasting refusal opens it at once. */
+  /** Failures in a row that open it; what the server says of itself opens it at once. */
   readonly failures: number;
   /** Milliseconds between probes, by trouble. */
   readonly probeEvery: (trouble: Trouble) => number;
@@ -35,18 +35,24 @@ export class Breaker {
     return this.trouble === undefined ? 0 : Math.max(0, this.nextProbe - this.options.clock.monotonic());
   }
 
+  /** A statement was answered. While open that proves nothing: it began before, or was a read where writes are refused. */
   succeeded(): void {
+    this.inARow = 0;
+  }
+
+  /** The probe was answered: closes. */
+  probed(): void {
     this.inARow = 0;
     if (this.trouble === undefined) return;
     this.trouble = undefined;
     this.options.closed(this.options.clock.monotonic() - this.since);
   }
 
-  /** Opens at once on a lasting refusal, otherwise after several failures in a row; says only the edge. */
+  /** Opens at once on what a server says of itself, otherwise after several failures in a row; says only the edge. */
   failed(trouble: Trouble, error: unknown): void {
     this.inARow += 1;
-    const lasting = trouble === "misconfigured" || trouble === "schema";
-    if (this.trouble === undefined && !lasting && this.inARow < this.options.failures) return;
+    const said = trouble === "misconfigured" || trouble === "schema" || trouble === "readOnly";
+    if (this.trouble === undefined && !said && this.inARow < this.options.failures) return;
     const edge = this.trouble === undefined || this.trouble !== trouble;
     if (this.trouble === undefined) this.since = this.options.clock.monotonic();
     this.trouble = trouble;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { createPool, type Pool } from "generic-pool";
 import type { Clock } from "../clock.js";
 import { CampaigndError, describe } from "../errors.js";
@@ -25,6 +26,8 @@ export interface LendingOptions<T> {
   worthRetrying(error: unknown): boolean;
   /** A creation failed; the other side may be down. */
   failed?(error: unknown): void;
+  /** May nothing be created for now, whoever waits? Asked before each creation. */
+  barred?(): boolean;
 }
 
 export interface LendingStats {
@@ -39,13 +42,16 @@ export interface LendingStats {
   readonly waitMs: WaitTimes;
 }
 
-/** Slowest pace of dials to a server that refuses: four a second, so that waiters never turn into a storm. */
-const DIAL_GAP = 250;
+/** Fastest pace of dials to a server that refuses: two a second, so that waiters, probe and KILLs together stay under five. */
+const DIAL_GAP = 500;
+
+/** For so long a dial that succeeded lets others go side by side; after that one goes ahead alone. */
+const FRESH = 1000;
 
 /**
  * Lends things through generic-pool, with the holes of generic-pool 3.9.0 closed here: a create that fails goes on inside
- * (a rejecting create is retried by the pool in a microtask loop that starves every timer), dials after a failure go one at a
- * time and spaced, fitness is checked after borrowing (a rejecting validate loses the slot for ever), the last creation error is
+ * (a rejecting create is retried by the pool in a microtask loop that starves every timer), one dial goes ahead of the others and
+ * after a failure they go one at a time and spaced, fitness is checked after borrowing (a rejecting validate loses the slot for ever), the last creation error is
  * the cause of a wait that timed out, the sweep is ours, and drain has a deadline.
  */
 export class Lending<T> {
@@ -58,8 +64,13 @@ export class Lending<T> {
   private failures = 0;
   private lastError: unknown;
   private nextDial = 0;
+  private lastGood = Number.NEGATIVE_INFINITY;
+  /** The dial that goes ahead: twenty at once would be a storm where nobody listens. */
+  private scout: Promise<void> | undefined;
 
   constructor(private readonly options: LendingOptions<T>) {
+    // Everybody who waits for a turn to dial listens to this one signal.
+    setMaxListeners(0, this.done.signal);
     this.pool = createPool<T>(
       { create: () => this.dial(), destroy: async () => undefined },
       {
@@ -76,7 +87,7 @@ export class Lending<T> {
 
   /**
    * Runs `work` with a lent thing; afterwards `doubt` says why it must not be lent again, if so.
-   * Throws CampaigndError("unreachable") when none is free in time; else whatever `work` throws.
+   * Throws CampaigndError("unreachable", waitedFor) when none is free in time, caused by the last failed creation; else whatever `work` throws.
    */
   async use<R>(work: (item: T) => Promise<R>, doubt: (item: T) => string | undefined): Promise<R> {
     const item = await this.acquire();
@@ -168,25 +179,36 @@ export class Lending<T> {
 
   private tooLate(error: unknown): CampaigndError {
     this.timeouts += 1;
-    const why = this.lastError === undefined ? "all are in use" : describe(this.lastError);
+    const none = this.pool.borrowed < this.options.max ? "the other side has not answered yet" : "all are in use";
+    const why = this.lastError === undefined ? none : describe(this.lastError);
     const text = `no ${this.options.what} within ${this.options.acquireTimeout} ms: ${why}`;
-    return new CampaigndError("unreachable", text, { timedOut: true }, { cause: this.lastError ?? error });
+    const waitedFor = this.lastError === undefined ? "a place" : "a dial";
+    return new CampaigndError("unreachable", text, { timedOut: true, waitedFor }, { cause: this.lastError ?? error });
   }
 
   private async dial(): Promise<T> {
     for (let tries = 1; ; tries += 1) {
-      await this.turn();
+      const arrived = await this.turn();
+      if (this.options.barred?.()) {
+        arrived();
+        // Not at once: the pool would dial again in the same breath, and no timer would run.
+        await this.options.clock.sleep(DIAL_GAP, this.done.signal);
+        throw this.lastError ?? new Error(`no ${this.options.what} is opened for now`);
+      }
       try {
         const item = await this.options.create();
         this.created += 1;
         this.failures = 0;
         this.lastError = undefined;
+        this.lastGood = this.options.clock.monotonic();
+        arrived();
         return item;
       } catch (error) {
         this.fault(error);
+        arrived();
         if (tries < this.options.tries && this.options.worthRetrying(error) && !this.done.signal.aborted) continue;
         // Rejecting frees the slot and makes the pool dial again for whoever still waits: not sooner than the gap.
-        await this.turn();
+        await this.spaced();
         throw error;
       }
     }
@@ -195,20 +217,33 @@ export class Lending<T> {
   private fault(error: unknown): void {
     this.failures += 1;
     this.lastError = error;
-    this.nextDial = Math.max(this.nextDial, this.options.clock.monotonic() + this.gap());
+    this.nextDial = this.options.clock.monotonic() + Math.max(DIAL_GAP, this.options.pause(this.failures));
     this.options.failed?.(error);
   }
 
-  private gap(): number {
-    return Math.max(DIAL_GAP, this.options.pause(this.failures));
+  /**
+   * Ends when this dial may go, and returns what is to be called when it has arrived or failed: at once while dials succeed,
+   * behind the one that goes ahead when that is not known, a gap apart while they fail.
+   */
+  private async turn(): Promise<() => void> {
+    const { clock } = this.options;
+    while (this.scout && !this.done.signal.aborted) await this.scout;
+    if (this.failures === 0 && clock.monotonic() - this.lastGood < FRESH) return () => undefined;
+    let arrived = (): void => undefined;
+    const scout = new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    this.scout = scout;
+    await this.spaced();
+    return () => {
+      if (this.scout === scout) this.scout = undefined;
+      arrived();
+    };
   }
 
-  /** While dials fail, hands out one place at a time, a gap apart; otherwise at once. */
-  private async turn(): Promise<void> {
-    if (this.failures === 0) return;
-    const now = this.options.clock.monotonic();
-    const at = Math.max(now, this.nextDial);
-    this.nextDial = at + this.gap();
-    await this.options.clock.sleep(at - now, this.done.signal);
+  /** While dials fail: not sooner than a gap after the last one. */
+  private async spaced(): Promise<void> {
+    const { clock } = this.options;
+    if (this.failures > 0) await clock.sleep(Math.max(0, this.nextDial - clock.monotonic()), this.done.signal);
   }
 }

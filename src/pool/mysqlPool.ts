@@ -1,5 +1,6 @@
 import { backoff } from "../backoff.js";
 import type { Clock } from "../clock.js";
+import { CampaigndError } from "../errors.js";
 import { Lending, type LendingStats } from "./lending.js";
 import { MysqlSession, type SessionOptions } from "./mysqlSession.js";
 import { Reaper } from "./reaper.js";
@@ -26,6 +27,8 @@ export interface MysqlPoolOptions extends SessionOptions {
   worthRetrying(error: unknown): boolean;
   /** A new connection could not be had. */
   dialFailed(error: unknown): void;
+  /** May nothing be dialled for now but the probe? */
+  barred(): boolean;
   /** The text that ends a given thread of ours. */
   killText(threadId: number): string;
 }
@@ -63,6 +66,7 @@ export class MysqlPool {
       unfit: (session) => this.unfit(session),
       worthRetrying: (error) => options.worthRetrying(error),
       failed: (error) => options.dialFailed(error),
+      barred: () => options.barred(),
     });
   }
 
@@ -73,6 +77,8 @@ export class MysqlPool {
 
   /** A connection of its own, outside the lent ones, e.g. for the lease; give it back with close(). */
   async open(): Promise<MysqlSession> {
+    if (this.options.barred())
+      throw new CampaigndError("unreachable", `no ${this.options.what} is opened for now`, { refused: true });
     const session = await MysqlSession.open(this.options);
     this.open_.add(session);
     try {

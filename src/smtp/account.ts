@@ -44,6 +44,7 @@ export class Account {
   restUntil = 0;
   suspendedUntil = 0;
   changed: HealthChange | undefined;
+  private mails = 0;
   private doneInWindow = 0;
   private windowFrom = 0;
 
@@ -60,9 +61,7 @@ export class Account {
 
   /** Mails of all campaigns that are claimed for this account and not done. */
   get backlog(): number {
-    let sum = 0;
-    for (const n of this.waiting.values()) sum += n;
-    return sum;
+    return this.mails;
   }
 
   /** When the account may send again; 0 when it may now. */
@@ -83,12 +82,15 @@ export class Account {
       this.windowFrom = now;
       this.doneInWindow = 0;
     }
+    this.mails += 1;
     this.waiting.set(campaignId, (this.waiting.get(campaignId) ?? 0) + 1);
   }
 
   /** A mail of this campaign is done, however it ended. */
   dequeue(campaignId: number): void {
-    const left = (this.waiting.get(campaignId) ?? 1) - 1;
+    const left = (this.waiting.get(campaignId) ?? 0) - 1;
+    if (left < 0) return;
+    this.mails -= 1;
     if (left > 0) this.waiting.set(campaignId, left);
     else this.waiting.delete(campaignId);
   }

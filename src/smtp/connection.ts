@@ -49,7 +49,11 @@ export async function openConnection(target: SessionTarget): Promise<OpenConnect
   const connection = new SMTPConnection(optionsFor(target, await addressOf(target)));
   const { connect, greeting, command } = target.timeouts;
   let phase: Phase = "connect";
-  const cancel = after(connect + greeting + 4 * command, () => connection.close());
+  let late: Failure | undefined;
+  const cancel = after(connect + greeting + 4 * command, () => {
+    late = { message: "no end of the handshake within its time", code: "ETIMEDOUT" };
+    connection.close();
+  });
   try {
     await answer((done) => connection.connect(done), connection);
     phase = "login";
@@ -60,7 +64,7 @@ export async function openConnection(target: SessionTarget): Promise<OpenConnect
   } catch (error) {
     connection.on("error", () => undefined);
     connection.close();
-    throw new SessionRefused(classify(error as Failure, phase));
+    throw new SessionRefused(classify(late ?? (error as Failure), phase));
   } finally {
     cancel();
   }

@@ -19,9 +19,12 @@ export interface Limits {
  */
 export class Quota {
   private stored = { hour: 0, day: 0 };
-  private inFlight = { hour: 0, day: 0 };
+  /** Passed and not stored yet, by the hour that they count in. */
+  private readonly inFlight = new Map<string, Passed>();
   private reserved = 0;
   private now: Hour;
+  /** The clock went back to an hour whose usage was forgotten: nothing goes out under a limit until it is read again. */
+  private forgotten = false;
 
   constructor(
     private limits: Limits,
@@ -35,12 +38,14 @@ export class Quota {
     this.turn(now);
     this.limits = limits;
     this.stored = { hour: stored.hour, day: stored.day };
+    this.forgotten = false;
   }
 
   /** How many more mails may be reserved; Infinity without limits. */
   room(now: Hour): number {
     this.turn(now);
     const { hourly, daily } = this.limits;
+    if (this.shut) return 0;
     const hour = hourly === 0 ? Number.POSITIVE_INFINITY : hourly - this.used("hour");
     const day = daily === 0 ? Number.POSITIVE_INFINITY : daily - this.used("day");
     return Math.max(0, Math.min(hour, day));
@@ -56,7 +61,9 @@ export class Quota {
 
   /** Mails counted in the present hour or day, reservations included. */
   used(span: "hour" | "day"): number {
-    return this.stored[span] + this.inFlight[span] + this.reserved;
+    let used = this.stored[span] + this.reserved;
+    for (const passed of this.inFlight.values()) if (this.covers(span, passed.hour)) used += passed.mails;
+    return used;
   }
 
   reserve(): void {
@@ -71,12 +78,14 @@ export class Quota {
   pass(now: Hour): Hour | undefined {
     this.turn(now);
     const { hourly, daily } = this.limits;
+    if (this.shut) return undefined;
     if (hourly !== 0 && this.used("hour") > hourly) return undefined;
     if (daily !== 0 && this.used("day") > daily) return undefined;
     this.reserved -= 1;
-    this.inFlight.hour += 1;
-    this.inFlight.day += 1;
-    return this.now;
+    const known = this.inFlight.get(keyOf(now)) ?? { hour: now, mails: 0 };
+    known.mails += 1;
+    this.inFlight.set(keyOf(now), known);
+    return now;
   }
 
   /** A mail that passed the gate was provably not taken. */
@@ -87,26 +96,40 @@ export class Quota {
   /** A mail that passed the gate is stored in the database as sent in that hour. */
   storedIn(at: Hour): void {
     this.leave(at);
-    if (at.date !== this.now.date) return;
-    this.stored.day += 1;
-    if (at.hour === this.now.hour) this.stored.hour += 1;
+    if (this.covers("day", at)) this.stored.day += 1;
+    if (this.covers("hour", at)) this.stored.hour += 1;
   }
 
   private leave(at: Hour): void {
-    if (at.date !== this.now.date) return;
-    this.inFlight.day -= 1;
-    if (at.hour === this.now.hour) this.inFlight.hour -= 1;
+    const passed = this.inFlight.get(keyOf(at));
+    if (!passed) return;
+    passed.mails -= 1;
+    if (passed.mails === 0) this.inFlight.delete(keyOf(at));
+  }
+
+  private covers(span: "hour" | "day", at: Hour): boolean {
+    return at.date === this.now.date && (span === "day" || at.hour === this.now.hour);
+  }
+
+  private get shut(): boolean {
+    return this.forgotten && (this.limits.hourly !== 0 || this.limits.daily !== 0);
   }
 
   /** A new hour or day starts with what is reserved. */
   private turn(now: Hour): void {
-    if (now.date !== this.now.date) {
-      this.stored = { hour: 0, day: 0 };
-      this.inFlight = { hour: 0, day: 0 };
-    } else if (now.hour !== this.now.hour) {
-      this.stored = { hour: 0, day: this.stored.day };
-      this.inFlight = { hour: 0, day: this.inFlight.day };
-    }
+    if (now.hour === this.now.hour && now.date === this.now.date) return;
+    if (keyOf(now) < keyOf(this.now)) this.forgotten = true;
+    this.stored = { hour: 0, day: now.date === this.now.date ? this.stored.day : 0 };
     this.now = now;
   }
+}
+
+interface Passed {
+  readonly hour: Hour;
+  mails: number;
+}
+
+/** Sorts as time does. */
+function keyOf({ date, hour }: Hour): string {
+  return `${date}/${String(hour).padStart(2, "0")}`;
 }

@@ -35,6 +35,8 @@ export interface RotationOptions extends RestRules {
  */
 export class Rotation {
   private readonly accounts = new Map<number, Account>();
+  /** Not there at the last look; one that returns still has its mails in flight, which the database does not know yet. */
+  private readonly gone = new Map<number, Account>();
   private readonly seekers = new Map<number, Seeker>();
   private turn = 0;
 
@@ -53,9 +55,14 @@ export class Rotation {
     const now = this.options.now();
     const hour = this.options.hourAt(now);
     const present = new Set(facts.map((f) => f.id));
-    for (const id of this.accounts.keys()) if (!present.has(id)) this.accounts.delete(id);
+    for (const [id, account] of this.accounts) {
+      if (present.has(id)) continue;
+      this.accounts.delete(id);
+      this.gone.set(id, account);
+    }
     for (const f of facts) {
-      const known = this.accounts.get(f.id) ?? new Account(f, hour, now);
+      const known = this.accounts.get(f.id) ?? this.gone.get(f.id) ?? new Account(f, hour, now);
+      this.gone.delete(f.id);
       known.facts = f;
       known.quota.load({ hourly: f.hourlyLimit, daily: f.dailyLimit }, usage.get(f.id) ?? { hour: 0, day: 0 }, hour);
       this.accounts.set(f.id, known);
@@ -126,7 +133,7 @@ export class Rotation {
   nextOpening(seeker: Seeker): { inMs: number; why: string } | undefined {
     const now = this.options.now();
     let best: { inMs: number; why: string } | undefined;
-    for (const account of this.eligible(seeker)) {
+    for (const account of this.serving(seeker)) {
       const opening = this.opening(account, now);
       if (best === undefined || opening.inMs < best.inMs) best = opening;
     }
@@ -152,33 +159,44 @@ export class Rotation {
   private offers(seeker: Seeker): { account: Account; most: number }[] {
     const now = this.options.now();
     const hour = this.options.hourAt(now);
-    return this.eligible(seeker)
-      .filter((account) => account.restsUntil(now) === 0)
-      .map((account) => ({ account, most: this.most(account, seeker.campaignId, hour) }));
+    return this.eligible(seeker, now, hour).map((account) => ({
+      account,
+      most: this.most(account, seeker.campaignId, hour),
+    }));
   }
 
   private most(account: Account, campaignId: number, hour: Hour): number {
+    const room = account.quota.room(hour);
     // An account whose suspension has just ended is tried with one mail.
-    if (account.health === "suspended") return account.backlog === 0 ? 1 : 0;
+    if (account.health === "suspended") return account.backlog === 0 ? Math.min(1, room) : 0;
     const mine = account.waiting.get(campaignId) ?? 0;
-    const room = Math.ceil(account.quota.room(hour) / Math.max(1, this.wanting(account)));
-    return Math.min(
-      account.depth(this.options.connections, this.options.horizon),
-      mine + Math.min(room, account.quota.room(hour)),
-    );
+    const free = Math.min(room, Math.max(0, this.share(account, room) - mine));
+    return Math.min(account.depth(this.options.connections, this.options.horizon), mine + free);
   }
 
-  private wanting(account: Account): number {
+  /** Each campaign's equal part of what the limits leave and of what is claimed for the account by those that want it. */
+  private share(account: Account, room: number): number {
+    if (room === Number.POSITIVE_INFINITY) return room;
     let wanting = 0;
-    for (const seeker of this.seekers.values()) if (this.serves(account, seeker)) wanting += 1;
-    return wanting;
+    let claimed = 0;
+    for (const seeker of this.seekers.values()) {
+      if (!this.serves(account, seeker)) continue;
+      wanting += 1;
+      claimed += account.waiting.get(seeker.campaignId) ?? 0;
+    }
+    return Math.ceil((room + claimed) / Math.max(1, wanting));
   }
 
-  /** Degraded accounts serve only when no sound one is left. */
-  private eligible(seeker: Seeker): Account[] {
-    const serving = this.all().filter((account) => this.serves(account, seeker));
-    const sound = serving.filter((account) => account.health !== "degraded");
-    return sound.length > 0 ? sound : serving;
+  /** Degraded accounts serve only while no sound one can: all others rest or have reached a limit. */
+  private eligible(seeker: Seeker, now: number, hour: Hour): Account[] {
+    const awake = this.serving(seeker).filter((account) => account.restsUntil(now) === 0);
+    const sound = (account: Account) =>
+      account.health === "healthy" && (account.backlog > 0 || account.quota.room(hour) > 0);
+    return awake.some(sound) ? awake.filter((account) => account.health !== "degraded") : awake;
+  }
+
+  private serving(seeker: Seeker): Account[] {
+    return this.all().filter((account) => this.serves(account, seeker));
   }
 
   private serves(account: Account, seeker: Seeker): boolean {

@@ -30,7 +30,11 @@ export class Session {
     public lastUsed: number,
   ) {
     connection.on("error", (error: Failure) => this.end(error));
-    connection.on("end", () => this.end({ message: "connection closed by the server", code: "ECONNECTION" }));
+    connection.on("end", () => {
+      this.alive = false;
+      // A 421 ends the connection before nodemailer hands its reply to the mail under way: the reply goes first.
+      queueMicrotask(() => this.end({ message: "connection closed by the server", code: "ECONNECTION" }));
+    });
   }
 
   /** Connects, encrypts and logs in; throws SessionRefused. */
@@ -62,7 +66,8 @@ export class Session {
     let deadline = after(this.budget(), () => this.cut("no end of the mail within its time"));
     const guarded: Gate = async () => {
       at.phase = "body";
-      const open = !abort.aborted && (await gate());
+      // A gate that throws stays shut; a connection that is lost while it is asked is still the connection's fault.
+      const open = !abort.aborted && (await gate().catch(() => false));
       withheld = !open;
       return open;
     };
@@ -86,9 +91,11 @@ export class Session {
     deadline();
     if (abort.aborted && at.phase !== "dot") withheld = true;
     this.socket?.setTimeout(this.target.timeouts.command);
-    if ("reply" in outcome) return { kind: "accepted", reply: outcome.reply.slice(0, 300) };
+    if ("reply" in outcome && at.phase === "dot") return { kind: "accepted", reply: outcome.reply.slice(0, 300) };
     body.destroy();
-    return this.judge(outcome.error, at.phase, withheld);
+    // A 250 to half a mail accepts nothing.
+    const early = { message: "the server answered before the end of the mail", code: "EPROTOCOL" };
+    return this.judge("error" in outcome ? outcome.error : early, at.phase, withheld);
   }
 
   /** Says QUIT when the connection still stands; never rejects. */
@@ -109,7 +116,8 @@ export class Session {
       return { kind: "withheld", reason: "the gate is closed" };
     }
     const verdict = classify(error, phase);
-    if (verdict.kind === "deferred" || verdict.kind === "rejected") await this.reset();
+    // In mid-body a command would only be more text of the mail.
+    if (phase !== "body" && (verdict.kind === "deferred" || verdict.kind === "rejected")) await this.reset();
     else this.cut("after a fault");
     return verdict;
   }

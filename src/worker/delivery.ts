@@ -20,7 +20,7 @@ export interface DeliveryOptions {
   readonly sessions: Pick<Sessions, "use">;
   readonly account: (id: number) => { account: SmtpAccount; target: SessionTarget } | undefined;
   readonly now: () => number;
-  /** May this account send at all right now? An account that rests gives its mails back without dialling. */
+  /** Does everything rest, or this account? Its mails then go back without dialling. */
   readonly rests: (claim: Claim) => boolean;
 }
 

@@ -2,7 +2,7 @@ import { parseAddress } from "../campaign/address.js";
 import type { Campaign } from "../campaign/catalog.js";
 import { type Suppression, suppressedText } from "../campaign/suppression.js";
 import type { Clock } from "../clock.js";
-import { NOTE_FILL, readNotes } from "../db/campaigns.js";
+import { batchExists, listExists, NOTE_FILL, readNotes } from "../db/campaigns.js";
 import { lockFence } from "../db/claims.js";
 import type { Database } from "../db/database.js";
 import { fenced } from "../db/fence.js";
@@ -50,6 +50,7 @@ export async function fill(
   const known = notes.fillSource === key;
   if (known && notes.filled) return NOTHING;
   if (!options.uniqueKey && !options.guardWithoutUniqueKey) throw unguarded();
+  if (!known) await requireSource(options.emailId, campaign.source);
   const owner = options.allTenants && campaign.source.kind === "all" ? undefined : campaign.owner;
   let total = NOTHING;
   for (let cursor: number | undefined = known ? notes.fillCursor : 0; cursor !== undefined && !stopped.aborted; ) {
@@ -59,6 +60,14 @@ export async function fill(
     if (cursor !== undefined) await options.clock.sleep(options.pause, stopped);
   }
   return total;
+}
+
+/** A list that was deleted looks like an empty one: the campaign would complete without a mail, and nobody would know why. */
+async function requireSource(db: Database, source: Source): Promise<void> {
+  if (source.kind === "list" && !(await listExists(db, source.listId)))
+    throw new CampaigndError("files", `list ${source.listId} is missing; give the campaign another one`);
+  if (source.kind === "import" && !(await batchExists(db, source.batchId)))
+    throw new CampaigndError("files", `import batch ${source.batchId} is missing; import it again, or choose another`);
 }
 
 async function fillPage(

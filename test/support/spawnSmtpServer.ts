@@ -49,8 +49,12 @@ async function askCount(child: ChildProcess): Promise<number> {
   if (!child.connected) throw new Error("the SMTP server has ended");
   child.channel?.ref();
   const heard = new Promise<number>((resolve, reject) => {
-    child.once("message", (message: FromChild) => "count" in message && resolve(message.count));
-    child.once("disconnect", () => reject(new Error("the SMTP server has ended")));
+    const ended = () => reject(new Error("the SMTP server has ended"));
+    child.once("disconnect", ended);
+    child.once("message", (message: FromChild) => {
+      child.off("disconnect", ended);
+      if ("count" in message) resolve(message.count);
+    });
   });
   child.send("count");
   return heard.finally(() => letOwnerExit(child));
