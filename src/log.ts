@@ -1,4 +1,6 @@
-import { type DestinationStream, destination, pino } from "pino";
+import { openSync } from "node:fs";
+import { destination, pino } from "pino";
+import { CampaigndError, describe } from "./errors.js";
 import { EVENTS, type EventName, type News } from "./events.js";
 
 export interface LogOptions {
@@ -16,13 +18,14 @@ const ADDRESS = /("[^"]+"|[^\s<>()[\]",;:@]+)@([^\s<>()[\]",;:@'`]+)/g;
 /** The left part of our own Message-IDs, by which mails are traced; it names nobody. */
 const OWN_ID = /^c\d+\.m\d+$/;
 
-/** Turns every piece of news into one JSON line with stable keys (event, campaignId, mailId, attempt, account, ms, err). */
+/**
+ * Turns every piece of news into one JSON line with stable keys (event, campaignId, mailId, attempt, account, ms, err);
+ * throws `config` when the file cannot be opened.
+ */
 export function writeLog(news: News, options: LogOptions): { close(): void } {
-  const stream: DestinationStream & { flushSync?: () => void } = destination({
-    dest: options.file ?? 1,
-    sync: false,
-    mkdir: false,
-  });
+  const stream = destination({ dest: options.file === undefined ? 1 : open(options.file), sync: false });
+  // A line that cannot be written (a full disk, a reader that is gone) is lost; mails go on.
+  stream.on("error", () => undefined);
   const logger = pino(
     { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: "says" },
     stream,
@@ -38,9 +41,18 @@ export function writeLog(news: News, options: LogOptions): { close(): void } {
   return {
     close: () => {
       unsubscribe();
-      stream.flushSync?.();
+      stream.flushSync();
     },
   };
+}
+
+/** Opened before the first line: a path that does not work stops the start with one sentence, not a mail in flight later. */
+function open(file: string): number {
+  try {
+    return openSync(file, "a", 0o640);
+  } catch (error) {
+    throw new CampaigndError("config", `log.file ${file} cannot be opened for writing: ${describe(error)}`);
+  }
 }
 
 /** Masks addresses and removes known secrets: listing paths is not enough, secrets also ride in messages. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -11,13 +11,17 @@ afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
 });
 
-/** Writes the lines of what `tell` says, and reads them back. */
-function linesOf(tell: (news: News) => void, options: Partial<LogOptions> = {}): Record<string, unknown>[] {
+function newFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "campaignd-log-"));
   folders.push(folder);
-  const file = join(folder, "campaignd.log");
+  return folder;
+}
+
+/** Writes the lines of what `tell` says, and reads them back. */
+function linesOf(tell: (news: News) => void, options: Partial<LogOptions> = {}): Record<string, unknown>[] {
+  const file = options.file ?? join(newFolder(), "log");
   const news = new News();
-  const log = writeLog(news, { level: "debug", file, addresses: "masked", ...options });
+  const log = writeLog(news, { level: "debug", addresses: "masked", ...options, file });
   tell(news);
   log.close();
   return readFileSync(file, "utf8")
@@ -112,6 +116,22 @@ describe("a line", () => {
     let heard: News | undefined;
     expect(linesOf((news) => (heard = news))).toEqual([]);
     expect(() => heard?.emit("mail:sent", sent)).not.toThrow();
+  });
+});
+
+describe("a log file", () => {
+  test("is appended to, and only its owner and group may read it", () => {
+    const folder = newFolder();
+    for (const ms of [1, 2]) linesOf((news) => news.emit("daemon:stopped", { ms }), { file: join(folder, "log") });
+    const lines = readFileSync(join(folder, "log"), "utf8").trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line).ms)).toEqual([1, 2]);
+    expect(statSync(join(folder, "log")).mode & 0o007).toBe(0);
+  });
+
+  test("that cannot be opened is a configuration error with its path", () => {
+    const file = join(newFolder(), "missing", "log");
+    const failing = () => linesOf(() => undefined, { file });
+    expect(failing).toThrow(expect.objectContaining({ kind: "config", message: expect.stringContaining(file) }));
   });
 });
 

@@ -124,7 +124,7 @@ async function readChecked(handle: FileHandle, path: string, stored: string, max
   if (opened.size > maxBytes)
     throw problem(
       stored,
-      `has ${opened.size} bytes, files.maxBytes allows ${maxBytes} (${path}); shrink it or raise the limit`,
+      `has ${opened.size} bytes, files.maxFile allows ${maxBytes} (${path}); shrink it or raise the limit`,
     );
   const named = await stat(await realpath(path).catch(() => path)).catch(() => undefined);
   if (named?.ino !== opened.ino || named.dev !== opened.dev)

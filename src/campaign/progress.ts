@@ -56,6 +56,11 @@ export class Tally {
     for (let slice = this.sliceOf(firstId); slice <= this.sliceOf(firstId + rows); slice += 1) this.dirty.add(slice);
   }
 
+  /** Somebody else changed these rows: their slices are counted anew at the next look. */
+  touched(mailIds: readonly number[]): void {
+    for (const id of mailIds) this.dirty.add(this.sliceOf(id));
+  }
+
   /** The slices to count anew at this look: all that are dirty, and one more in turn. */
   due(): number[] {
     const all = [...this.slices.keys()];

@@ -133,7 +133,7 @@ export function assemble(parts: DaemonParts): { services: Service[]; monitor: Mo
     ...base,
     ...config.takeover,
     epoch,
-    changed: (campaignId, ids) => supervisor.worker(campaignId)?.recountLater(ids),
+    changed: (campaignId, ids) => supervisor.worker(campaignId)?.tally?.touched(ids),
   });
   const monitor: Monitor = new Monitor({
     ...base,

@@ -1,5 +1,5 @@
 import { retry } from "../backoff.js";
-import { CampaigndError, type ErrorKind, saidAlready } from "../errors.js";
+import { CampaigndError, describe, type ErrorKind, saidAlready } from "../errors.js";
 import type { ServerName } from "../events.js";
 import type { Breaker, Trouble } from "../pool/breaker.js";
 import type { MysqlPool } from "../pool/mysqlPool.js";
@@ -136,7 +136,10 @@ export class Database {
   private async guarded<T>(doing: string, work: (session: MysqlSession) => Promise<T>): Promise<T> {
     const { breaker, pool, title } = this.options;
     if (breaker.state !== undefined) {
-      throw new CampaigndError("unreachable", `${title} is ${breaker.state}: ${doing} is not sent`, { refused: true });
+      const why = breaker.lastError === undefined ? "" : ` (${describe(breaker.lastError)})`;
+      throw new CampaigndError("unreachable", `${title} is ${breaker.state}${why}: ${doing} is not sent`, {
+        refused: true,
+      });
     }
     try {
       const result = await pool.use(work);

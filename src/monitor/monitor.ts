@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.js";
-import { holdCampaign, listRunning, noteHold, type Running, readSources } from "../db/campaigns.js";
+import { noteHold } from "../db/campaignNotes.js";
+import { holdCampaign, listRunning, type Running, readSources } from "../db/campaigns.js";
 import type { Database } from "../db/database.js";
 import { describe, saidAlready } from "../errors.js";
 import type { News } from "../events.js";

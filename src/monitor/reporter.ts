@@ -1,9 +1,8 @@
 import type { Progress } from "../campaign/progress.js";
 import type { Clock } from "../clock.js";
+import { clearHold, countUnknowns } from "../db/campaignNotes.js";
 import {
-  clearHold,
   completeCampaign,
-  countUnknowns,
   type Running,
   recountCampaign,
   writeProgress,

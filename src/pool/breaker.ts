@@ -22,12 +22,18 @@ export class Breaker {
   private trouble: Trouble | undefined;
   private since = 0;
   private nextProbe = 0;
+  private error: unknown;
 
   constructor(private readonly options: BreakerOptions) {}
 
   /** The trouble while open, undefined while closed. */
   get state(): Trouble | undefined {
     return this.trouble;
+  }
+
+  /** What opened it, or last kept it open; undefined while closed. */
+  get lastError(): unknown {
+    return this.trouble === undefined ? undefined : this.error;
   }
 
   /** Milliseconds until the next probe may go; 0 while closed. */
@@ -56,6 +62,7 @@ export class Breaker {
     const edge = this.trouble === undefined || this.trouble !== trouble;
     if (this.trouble === undefined) this.since = this.options.clock.monotonic();
     this.trouble = trouble;
+    this.error = error;
     this.nextProbe = this.options.clock.monotonic() + this.options.probeEvery(trouble);
     if (edge) this.options.opened(trouble, error);
   }

@@ -97,11 +97,6 @@ export class Worker {
     this.loop.nudge();
   }
 
-  /** Somebody else changed these rows: their slices are counted anew at the next look. */
-  recountLater(ids: readonly number[]): void {
-    for (const id of ids) this.counts?.inserted(id, 0);
-  }
-
   get key(): string | undefined {
     return this.campaign?.key;
   }

@@ -1,3 +1,4 @@
+import * as notes from "../../src/db/campaignNotes.js";
 import * as campaigns from "../../src/db/campaigns.js";
 import * as claims from "../../src/db/claims.js";
 import type { Database } from "../../src/db/database.js";
@@ -55,6 +56,8 @@ async function askServer1(db: Database, scene: Scene): Promise<void> {
   const running = await campaigns.listRunning(db);
   const status = running.find(({ campaignId }) => campaignId === first);
   await campaigns.readMaster(db, first);
+  await campaigns.listExists(db, 1);
+  await campaigns.batchExists(db, "none");
   await campaigns.readSources(db, scene.campaigns);
   await campaigns.readTemplate(db, scene.template);
   await campaigns.writeProgress(
@@ -102,7 +105,7 @@ async function askQueue(db: Database, scene: Scene, epoch: number): Promise<void
   const rows = Array.from({ length: 1000 }, (_, n) => ({ to: `new.${epoch}.${n}@recipients.example` }));
   const note = [first, `list:${scene.list}`, 1000, 0, ...fence.fenced(epoch)];
   const insert = mails.insertRows({ id: first, listId: scene.list, userId: scene.owner }, rows, stamp);
-  await db.packet("fill", [claims.lockFence(epoch), [campaigns.NOTE_FILL, note], insert], () => undefined);
+  await db.packet("fill", [claims.lockFence(epoch), [notes.NOTE_FILL, note], insert], () => undefined);
 }
 
 async function askClaims(db: Database, scene: Scene, epoch: number): Promise<void> {
@@ -155,10 +158,10 @@ async function askRest(db: Database, scene: Scene, epoch: number): Promise<void>
   await mails.settleForeign(db, epoch, ids, 900, "park", "left in processing");
   await mails.settleForeign(db, epoch, ids, 900, "release", "");
 
-  await campaigns.readNotes(db, campaignId);
-  await campaigns.noteHold(db, campaignId, "a file is missing");
-  await campaigns.clearHold(db, epoch, campaignId);
-  await campaigns.countUnknowns(db, campaignId);
+  await notes.readNotes(db, campaignId);
+  await notes.noteHold(db, campaignId, "a file is missing");
+  await notes.clearHold(db, epoch, campaignId);
+  await notes.countUnknowns(db, campaignId);
 
   await accounts.readAccounts(db);
   await accounts.readUsage(db, HOUR.date, HOUR.hour);

@@ -21,9 +21,11 @@ async function suffers(run: FaultRun, fault: Fault): Promise<void> {
   await run.recovers();
 }
 
-const edges = ({ daemon }: FaultRun, server: "emailId" | "crm") =>
-  daemon.news.lines
-    .filter((line) => (line.event === "db:lost" || line.event === "db:recovered") && line.server === server)
+/** What was said of a server's breaker, in order. */
+const edges = ({ daemon: { news } }: FaultRun, server: "emailId" | "crm") =>
+  [...news.all("db:lost"), ...news.all("db:recovered")]
+    .filter((line) => line.server === server)
+    .sort((a, b) => a.time.localeCompare(b.time))
     .map(({ event }) => event);
 
 describe("Server 2 in mid-campaign", () => {

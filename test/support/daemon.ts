@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, onTestFinished } from "vitest";
-import { seconds, systemClock } from "../../src/clock.js";
+import { seconds } from "../../src/clock.js";
 import { type DaemonNews, LineKeeper } from "./daemonNews.js";
 import { projectRoot } from "./projectRoot.js";
 import type { Sandbox } from "./sandbox.js";
@@ -85,13 +85,6 @@ export async function startDaemon(
       await nothingIsLeft(sandbox);
     },
   };
-}
-
-/** A state directory for one more daemon beside the first. */
-export async function anotherStateDir(sandbox: Sandbox): Promise<string> {
-  const dir = join(sandbox.dir, `state-${systemClock.now()}`);
-  await mkdir(dir, { mode: 0o750 });
-  return dir;
 }
 
 function quickened(overrides: SandboxSettings): SandboxSettings {

@@ -56,7 +56,9 @@ async function isOurs(template: string, uid: number): Promise<boolean> {
 
 async function install(template: string): Promise<void> {
   const draft = await mkdtemp(`${template}.`);
-  const options = ["--no-defaults", `--datadir=${draft}`, ...STORAGE_OPTIONS];
+  // A temporary folder of its own: at its start mariadbd clears away temporary tables of any other that shares the folder.
+  const scratch = await mkdtemp(`${template}-tmp.`);
+  const options = ["--no-defaults", `--datadir=${draft}`, `--tmpdir=${scratch}`, ...STORAGE_OPTIONS];
   const accounts = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"];
   try {
     await run("mariadb-install-db", [...options, ...accounts], { env: SERVER_ENV, maxBuffer: 16 << 20 });
@@ -65,6 +67,6 @@ async function install(template: string): Promise<void> {
       if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error; // else another process was first
     });
   } finally {
-    await rm(draft, { recursive: true, force: true });
+    await Promise.all([draft, scratch].map((folder) => rm(folder, { recursive: true, force: true })));
   }
 }
