@@ -1,5 +1,6 @@
 import { openSync } from "node:fs";
 import { destination, pino } from "pino";
+import { after } from "./clock.js";
 import { CampaigndError, describe } from "./errors.js";
 import { EVENTS, type EventName, type News } from "./events.js";
 
@@ -13,6 +14,9 @@ export interface LogOptions {
   readonly secrets?: readonly string[];
 }
 
+type Stream = ReturnType<typeof destination>;
+
+const PATIENCE = 2000;
 /** A login such as 'campaignd'@'10.0.0.1' is none: an operator needs it whole. */
 const ADDRESS = /("[^"]+"|[^\s<>()[\]",;:@]+)@([^\s<>()[\]",;:@'`]+)/g;
 /** The left part of our own Message-IDs, by which mails are traced; it names nobody. */
@@ -22,7 +26,7 @@ const OWN_ID = /^c\d+\.m\d+$/;
  * Turns every piece of news into one JSON line with stable keys (event, campaignId, mailId, attempt, account, ms, err);
  * throws `config` when the file cannot be opened.
  */
-export function writeLog(news: News, options: LogOptions): { close(): void } {
+export function writeLog(news: News, options: LogOptions): { close(): Promise<void> } {
   const stream = destination({ dest: options.file === undefined ? 1 : open(options.file), sync: false });
   // A line that cannot be written (a full disk, a reader that is gone) is lost; mails go on.
   stream.on("error", () => undefined);
@@ -41,9 +45,21 @@ export function writeLog(news: News, options: LogOptions): { close(): void } {
   return {
     close: () => {
       unsubscribe();
-      stream.flushSync();
+      return end(stream);
     },
   };
+}
+
+/** Ends when the last line is written; a reader that does not read keeps it from ending for a moment only. */
+function end(stream: Stream): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = after(PATIENCE, resolve);
+    stream.once("close", () => {
+      cancel();
+      resolve();
+    });
+    stream.end();
+  });
 }
 
 /** Opened before the first line: a path that does not work stops the start with one sentence, not a mail in flight later. */

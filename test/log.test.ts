@@ -18,12 +18,15 @@ function newFolder(): string {
 }
 
 /** Writes the lines of what `tell` says, and reads them back. */
-function linesOf(tell: (news: News) => void, options: Partial<LogOptions> = {}): Record<string, unknown>[] {
+async function linesOf(
+  tell: (news: News) => void,
+  options: Partial<LogOptions> = {},
+): Promise<Record<string, unknown>[]> {
   const file = options.file ?? join(newFolder(), "log");
   const news = new News();
   const log = writeLog(news, { level: "debug", addresses: "masked", ...options, file });
   tell(news);
-  log.close();
+  await log.close();
   return readFileSync(file, "utf8")
     .split("\n")
     .filter((line) => line !== "")
@@ -40,8 +43,11 @@ const sent: EventMap["mail:sent"] = {
 };
 
 /** The text of one line that says `err`. */
-function said(err: string, options: Partial<LogOptions> = {}): unknown {
-  const [line] = linesOf((news) => news.emit("campaign:troubled", { campaignId: 7, doing: "send", err }), options);
+async function said(err: string, options: Partial<LogOptions> = {}): Promise<unknown> {
+  const [line] = await linesOf(
+    (news) => news.emit("campaign:troubled", { campaignId: 7, doing: "send", err }),
+    options,
+  );
   return line?.err;
 }
 
@@ -57,9 +63,9 @@ describe("every event", () => {
     expect(says).not.toMatch(/[\r\n]/);
   });
 
-  test("is one line with its name and sentence, at its level", () => {
+  test("is one line with its name and sentence, at its level", async () => {
     const numbers = { debug: 20, info: 30, warn: 40, error: 50 };
-    const lines = linesOf((news) => {
+    const lines = await linesOf((news) => {
       const emit = news.emit.bind(news) as (name: EventName, facts: object) => void;
       for (const name of names) emit(name, { campaignId: 7 });
     });
@@ -81,8 +87,8 @@ describe("every event", () => {
 });
 
 describe("a line", () => {
-  test("has the keys of its event, in their order, and nothing of the process", () => {
-    const [line] = linesOf((news) => news.emit("mail:sent", sent));
+  test("has the keys of its event, in their order, and nothing of the process", async () => {
+    const [line] = await linesOf((news) => news.emit("mail:sent", sent));
     expect(Object.keys(line ?? {})).toEqual([
       "level",
       "time",
@@ -98,40 +104,44 @@ describe("a line", () => {
     expect(line).toMatchObject(sent);
   });
 
-  test("stays one line, whatever its texts hold", () => {
-    expect(said('first\r\nsecond "third" \u0000 \u2028')).toBe('first\r\nsecond "third" \u0000 \u2028');
+  test("stays one line, whatever its texts hold", async () => {
+    expect(await said('first\r\nsecond "third" \u0000 \u2028')).toBe('first\r\nsecond "third" \u0000 \u2028');
   });
 
-  test("is left out below the level that is asked for", () => {
+  test("is left out below the level that is asked for", async () => {
     const tell = (news: News) => {
       news.emit("mail:sent", sent);
       news.emit("daemon:stopping", { reason: "SIGTERM" });
       news.emit("lease:lost", { epoch: 3, err: "another daemon leads" });
     };
-    expect(linesOf(tell, { level: "info" }).map((line) => line.event)).toEqual(["daemon:stopping", "lease:lost"]);
-    expect(linesOf(tell, { level: "error" }).map((line) => line.event)).toEqual(["lease:lost"]);
+    expect((await linesOf(tell, { level: "info" })).map((line) => line.event)).toEqual([
+      "daemon:stopping",
+      "lease:lost",
+    ]);
+    expect((await linesOf(tell, { level: "error" })).map((line) => line.event)).toEqual(["lease:lost"]);
   });
 
-  test("is not written any more once the log is closed", () => {
+  test("is not written any more once the log is closed", async () => {
     let heard: News | undefined;
-    expect(linesOf((news) => (heard = news))).toEqual([]);
+    expect(await linesOf((news) => (heard = news))).toEqual([]);
     expect(() => heard?.emit("mail:sent", sent)).not.toThrow();
   });
 });
 
 describe("a log file", () => {
-  test("is appended to, and only its owner and group may read it", () => {
+  test("is appended to, and only its owner and group may read it", async () => {
     const folder = newFolder();
-    for (const ms of [1, 2]) linesOf((news) => news.emit("daemon:stopped", { ms }), { file: join(folder, "log") });
+    for (const ms of [1, 2])
+      await linesOf((news) => news.emit("daemon:stopped", { ms }), { file: join(folder, "log") });
     const lines = readFileSync(join(folder, "log"), "utf8").trim().split("\n");
     expect(lines.map((line) => JSON.parse(line).ms)).toEqual([1, 2]);
     expect(statSync(join(folder, "log")).mode & 0o007).toBe(0);
   });
 
-  test("that cannot be opened is a configuration error with its path", () => {
+  test("that cannot be opened is a configuration error with its path", async () => {
     const file = join(newFolder(), "missing", "log");
-    const failing = () => linesOf(() => undefined, { file });
-    expect(failing).toThrow(expect.objectContaining({ kind: "config", message: expect.stringContaining(file) }));
+    const failing = linesOf(() => undefined, { file });
+    await expect(failing).rejects.toMatchObject({ kind: "config", message: expect.stringContaining(file) });
   });
 });
 
@@ -146,15 +156,15 @@ describe("an address in a text", () => {
     ["<c7.m42@sender.example>", "<c7.m42@sender.example>"],
     ["user 'campaignd'@'10.0.0.1' was refused", "user 'campaignd'@'10.0.0.1' was refused"],
     ["5 @ 3 and a lone @", "5 @ 3 and a lone @"],
-  ])("%s reads %s", (err, masked) => {
-    expect(said(err)).toBe(masked);
+  ])("%s reads %s", async (err, masked) => {
+    expect(await said(err)).toBe(masked);
   });
 
-  test("is shown whole when that is asked for", () => {
-    expect(said("<anna@client.example>", { addresses: "full" })).toBe("<anna@client.example>");
+  test("is shown whole when that is asked for", async () => {
+    expect(await said("<anna@client.example>", { addresses: "full" })).toBe("<anna@client.example>");
   });
 
-  test("is masked in every key", () => {
+  test("is masked in every key", async () => {
     const facts = {
       account: 3,
       email: "news@shop.example",
@@ -162,25 +172,25 @@ describe("an address in a text", () => {
       seconds: 60,
       reply: "535 news@shop.example",
     };
-    const [line] = linesOf((news) => news.emit("account:rested", facts));
+    const [line] = await linesOf((news) => news.emit("account:rested", facts));
     expect(line).toMatchObject({ email: "***@shop.example", reply: "535 ***@shop.example", account: 3 });
   });
 });
 
 describe("a secret", () => {
-  test("never appears, also with addresses shown whole and more than once", () => {
+  test("never appears, also with addresses shown whole and more than once", async () => {
     const secrets = ["s3cr3t-pass", "other.*(word"];
     const err = "login with s3cr3t-pass failed, s3cr3t-pass or other.*(word is wrong";
     const cleaned = "login with ******** failed, ******** or ******** is wrong";
-    expect(said(err, { secrets })).toBe(cleaned);
-    expect(said(err, { secrets, addresses: "full" })).toBe(cleaned);
+    expect(await said(err, { secrets })).toBe(cleaned);
+    expect(await said(err, { secrets, addresses: "full" })).toBe(cleaned);
   });
 
-  test("that looks like part of an address is removed before addresses are masked", () => {
-    expect(said("pw-news@shop.example", { secrets: ["pw-news@shop.example"] })).toBe("********");
+  test("that looks like part of an address is removed before addresses are masked", async () => {
+    expect(await said("pw-news@shop.example", { secrets: ["pw-news@shop.example"] })).toBe("********");
   });
 
-  test("that is empty or tiny does not blot out the text", () => {
-    expect(said("a plain text", { secrets: ["", "a", "pla"] })).toBe("a plain text");
+  test("that is empty or tiny does not blot out the text", async () => {
+    expect(await said("a plain text", { secrets: ["", "a", "pla"] })).toBe("a plain text");
   });
 });

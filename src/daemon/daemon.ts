@@ -106,7 +106,8 @@ export function assemble(parts: DaemonParts): { services: Service[]; monitor: Mo
     batchName: () => `${leadership.epoch}.${++batches}`,
     window: () => Math.max(2 * connections * rotation.all().length, SMALLEST_WINDOW),
   };
-  const filling = { ...base, ...config.fill, suppression, epoch, uniqueKey: probe.uniqueRecipient };
+  const { uniqueRecipient: uniqueKey, wideAddresses } = probe;
+  const filling = { ...base, ...config.fill, suppression, epoch, uniqueKey, wideAddresses };
   const hire = ({ campaignId, userId }: Running) =>
     new Worker(campaignId, {
       ...base,

@@ -22,10 +22,23 @@ export interface RunOptions {
 }
 
 const IDLE_LOOK = 100;
+const LED_PAST =
+  "another daemon leads this queue and has put right what this one had claimed; start it again to stand by";
+const CUT_SHORT = "stopped before everything in flight had landed; what was released is parked at the next start";
 const clock = systemClock;
 
 /** Runs the daemon until a signal, idleness or a fatal fault; returns the exit code (0, 1, or 78 for what no restart mends). */
 export async function run(options: RunOptions): Promise<number> {
+  try {
+    return await logged(options);
+  } catch (error) {
+    options.complain(describe(error));
+    return isKind(error, "config") ? EXIT_CONFIG : 1;
+  }
+}
+
+/** Lives with a log of all news, whose last line is written when this ends. */
+async function logged(options: RunOptions): Promise<number> {
   const { config } = options;
   const news = new News();
   const log = writeLog(news, {
@@ -36,12 +49,9 @@ export async function run(options: RunOptions): Promise<number> {
   const forget = ending.listen();
   try {
     return await live(options, news, ending);
-  } catch (error) {
-    options.complain(describe(error));
-    return isKind(error, "config") ? EXIT_CONFIG : 1;
   } finally {
     forget();
-    log.close();
+    await log.close();
   }
 }
 
@@ -107,13 +117,10 @@ async function stop(
   const patience = Promise.race([clock.sleep(config.shutdown.drain, late.signal), ending.again()]).then(() => false);
   const clean = await Promise.race([drained, patience]);
   late.abort();
-  if (!clean)
-    throw new CampaigndError(
-      "stopped",
-      "stopped before everything in flight had landed; what was released is parked at the next start",
-    );
+  if (ending.failed) throw new CampaigndError("stopped", LED_PAST);
+  if (!clean) throw new CampaigndError("stopped", CUT_SHORT);
   news.emit("daemon:stopped", { ms: Math.round(clock.monotonic() - from) });
-  return ending.failed ? 1 : 0;
+  return 0;
 }
 
 async function close(servers: readonly Server[], config: Config): Promise<void> {

@@ -15,6 +15,7 @@ export interface StateDir {
 }
 
 const OWNER_FILE = "owner";
+const ANSWERED_WITHIN = 1000;
 
 /**
  * Locks stateDir by an abstract unix socket, which the kernel frees at death, so that a killed daemon leaves no stale lock and
@@ -26,7 +27,15 @@ export async function lockStateDir(dir: string, answer: () => Instance): Promise
   const server = await bind(lockName(path), dir, answer);
   const owner = `${machineId()}-${randomUUID()}`;
   const predecessor = exchangeOwner(join(path, OWNER_FILE), owner, dir);
-  return { owner, predecessor, release: () => new Promise((resolve) => server.close(() => resolve())) };
+  return { owner, predecessor, release: () => release(server) };
+}
+
+/** Nobody who is connected can hold the shutdown: every caller has a second, and none at the end. */
+function release(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.emit("campaignd:release");
+  });
 }
 
 /** Keeps our id for the next start. An id of another machine came with a copied folder: its daemon may well be alive. */
@@ -57,6 +66,8 @@ function unusable(dir: string, error: unknown): CampaigndError {
 function bind(name: string, dir: string, answer: () => Instance): Promise<Server> {
   const server = createServer((socket) => {
     socket.on("error", () => undefined);
+    socket.setTimeout(ANSWERED_WITHIN, () => socket.destroy());
+    server.once("campaignd:release", () => socket.destroy());
     socket.end(JSON.stringify(answer()));
   });
   server.unref();

@@ -28,6 +28,11 @@ const CLEAR_HOLD = statement(
   "campaignNotes.clearHold",
   `UPDATE campaignd_campaign c ${FENCED} SET c.hold_reason = NULL, c.held_at = NULL WHERE c.campaign_id = ? AND c.hold_reason IS NOT NULL`,
 );
+/** Whoever starts the campaign again wants the recipients that have come since; rows that are there already stay. */
+const REFILL = statement(
+  "campaignNotes.refill",
+  `UPDATE campaignd_campaign c ${FENCED} SET c.fill_cursor = 0, c.filled_at = NULL WHERE c.campaign_id = ?`,
+);
 const UNKNOWNS = statement(
   "unknown.count",
   `SELECT COUNT(*) AS n FROM campaignd_unknown WHERE campaign_id = ? AND resolution IS NULL`,
@@ -48,6 +53,11 @@ export async function noteHold(db: Database, campaignId: number, reason: string)
 
 export async function clearHold(db: Database, epoch: number, campaignId: number): Promise<void> {
   await db.run(CLEAR_HOLD, [...fenced(epoch), campaignId]);
+}
+
+/** The next run of this campaign looks through its whole source again. */
+export async function refillLater(db: Database, epoch: number, campaignId: number): Promise<void> {
+  await db.run(REFILL, [...fenced(epoch), campaignId]);
 }
 
 export async function countUnknowns(db: Database, campaignId: number): Promise<number> {

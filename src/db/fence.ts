@@ -35,8 +35,11 @@ const GIVE_BACK = statement(
 
 export type Run = Parameters<Parameters<Database["transaction"]>[1]>[0];
 
+const MINE = statement("lease.mine", `SELECT owner FROM campaignd_lease WHERE k = ? FOR UPDATE`);
+
 /**
  * Inside a transaction: takes a free lease, our own, or our dead predecessor's, and draws the next epoch.
+ * `wasOurs` tells that nobody else has led since we did, whatever the epoch: the answer to an earlier take may have been lost.
  * Undefined when somebody else leads. Waits for statements that still run under the old epoch, which is wanted.
  */
 export async function takeLease(
@@ -44,11 +47,12 @@ export async function takeLease(
   owner: string,
   predecessor: string,
   ttl: number,
-): Promise<number | undefined> {
+): Promise<{ epoch: number; wasOurs: boolean } | undefined> {
+  const wasOurs = text((await run(MINE, [QUEUE])).rows[0] ?? {}, "owner") === owner;
   const taken = await run(TAKE, [owner, Math.ceil(ttl / 1000), QUEUE, owner, predecessor]);
   if (taken.affected === 0) return undefined;
   await run(ADVANCE, [QUEUE]);
-  return number((await run(ADVANCED)).rows[0] as Row, "epoch");
+  return { epoch: number((await run(ADVANCED)).rows[0] as Row, "epoch"), wasOurs };
 }
 
 export async function leaseHolder(db: Database): Promise<{ owner: string; seconds: number }> {

@@ -1,7 +1,7 @@
 import { type Before, lockFence } from "./claims.js";
 import type { Database } from "./database.js";
 import { FENCED, fenced } from "./fence.js";
-import { number, type Part, type Row, statement, text } from "./statement.js";
+import { askEach, number, type Part, type Row, statement, text } from "./statement.js";
 
 /** A row that can be claimed. */
 export interface Candidate extends Before {
@@ -120,8 +120,8 @@ export async function existingAddresses(
   campaignId: number,
   addresses: readonly string[],
 ): Promise<string[]> {
-  if (addresses.length === 0) return [];
-  return (await db.rows(EXISTING, [campaignId, addresses])).map((row) => text(row, "to_mail"));
+  const rows = await askEach(addresses, (some) => db.rows(EXISTING, [campaignId, some]));
+  return rows.map((row) => text(row, "to_mail"));
 }
 
 /** Server 2's own date and time of day, for the delivery columns of inserted rows (contract §4). */

@@ -8,7 +8,7 @@ interface DriverError {
 
 /** Server error numbers by kind (MariaDB and MySQL share them): weather, a person's task, or one row's fault. */
 const BY_NUMBER: readonly [ErrorKind, readonly number[]][] = [
-  ["unreachable", [1040, 1203, 1226, 1129, 1053, 1077, 1079, 1158, 1159, 1160, 1161, 1927, 2006, 2013]],
+  ["unreachable", [1040, 1203, 1226, 1129, 1053, 1077, 1079, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 1047]],
   [
     "misconfigured",
     [1045, 1044, 1049, 1142, 1143, 1227, 1251, 1275, 1698, 1130, 1193, 1524, 1820, 1862, 3118, 3159, 4151],

@@ -1,5 +1,5 @@
 import type { Database } from "./database.js";
-import { number, type Row, type Scalar, statement, text } from "./statement.js";
+import { askEach, number, type Row, type Scalar, statement, text } from "./statement.js";
 
 /** Where a campaign's recipients come from, in the order of contract §3. */
 export type Source =
@@ -63,7 +63,7 @@ export async function recipientPage(
   limit: number,
 ): Promise<{ rows: SourceRow[]; cursor: number | undefined }> {
   const upTo = cursor + limit * DENSITY;
-  const page = PAGES[owner === undefined ? source.kind : `${source.kind}Owned` as const];
+  const page = PAGES[owner === undefined ? source.kind : (`${source.kind}Owned` as const)];
   const bound: Scalar[] = [cursor, upTo, ...keyOf(source), ...(owner === undefined ? [] : [owner]), limit];
   const rows = (await db.rows(page, bound)).map(sourceRow);
   const last = rows.at(-1);
@@ -98,12 +98,10 @@ export async function recipientRows(
   source: Source,
   addresses: readonly string[],
 ): Promise<{ address: string; row: Row }[]> {
-  if (addresses.length === 0) return [];
-  if (source.kind === "import") {
-    const rows = await db.rows(IMPORTED, [source.batchId, addresses]);
-    return rows.map((row) => ({ address: text(row, "Emails"), row }));
-  }
-  const rows =
-    source.kind === "list" ? await db.rows(LISTED, [source.listId, addresses]) : await db.rows(ANYWHERE, [addresses]);
-  return rows.map((row) => ({ address: text(row, "raw_emailid"), row }));
+  const rows = await askEach(addresses, (some) => {
+    if (source.kind === "import") return db.rows(IMPORTED, [source.batchId, some]);
+    return source.kind === "list" ? db.rows(LISTED, [source.listId, some]) : db.rows(ANYWHERE, [some]);
+  });
+  const column = source.kind === "import" ? "Emails" : "raw_emailid";
+  return rows.map((row) => ({ address: text(row, column), row }));
 }

@@ -69,7 +69,7 @@ const NEEDED = {
 
 const COLUMNS = statement(
   "schema.columns",
-  `SELECT TABLE_NAME AS t, COLUMN_NAME AS c, IS_NULLABLE AS nullable FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()`,
+  `SELECT TABLE_NAME AS t, COLUMN_NAME AS c, CHARACTER_SET_NAME AS charset FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()`,
 );
 const INDEXES = statement(
   "schema.indexes",
@@ -88,6 +88,8 @@ export interface Probe {
   readonly absentSideTables: readonly string[];
   readonly uniqueRecipient: boolean;
   readonly pendingIndex: boolean;
+  /** Whether mail_blaster.to_mail can hold every character; a narrower column would store another address. */
+  readonly wideAddresses: boolean;
   readonly clearLoginServers: readonly string[];
 }
 
@@ -96,6 +98,8 @@ interface Shape {
   readonly tables: ReadonlySet<string>;
   readonly unique: readonly string[];
   readonly indexes: ReadonlySet<string>;
+  /** Text columns that do not hold every character. */
+  readonly narrow: ReadonlySet<string>;
 }
 
 /** Looks at the tables of one server and says what is missing; changes nothing. */
@@ -131,6 +135,11 @@ async function crmProbe(db: Database, missing: string[], shape: Shape): Promise<
     const follows = "claims read the primary key in windows, which costs more near the end of a campaign";
     notes.push({ what: "mail_blaster has no idx_campaign_pending (campaign_id, status, attempt_count, id)", follows });
   }
+  const wideAddresses = !shape.narrow.has("mail_blaster.to_mail");
+  if (!wideAddresses) {
+    const follows = "recipients with characters beyond ASCII are failed, not sent";
+    notes.push({ what: "mail_blaster.to_mail is not utf8mb4", follows });
+  }
   const absent = [...SIDE_TABLES.keys()].filter((table) => !shape.tables.has(table));
   const clear = missing.length > 0 ? [] : await clearServers(db);
   return {
@@ -140,6 +149,7 @@ async function crmProbe(db: Database, missing: string[], shape: Shape): Promise<
     absentSideTables: absent,
     uniqueRecipient,
     pendingIndex,
+    wideAddresses,
     clearLoginServers: clear,
   };
 }
@@ -149,6 +159,7 @@ const NOTHING = {
   absentSideTables: [],
   uniqueRecipient: true,
   pendingIndex: true,
+  wideAddresses: true,
   clearLoginServers: [],
 } as const;
 
@@ -175,10 +186,13 @@ async function look(db: Database): Promise<Shape> {
   return {
     columns: new Set(columns.map((row) => `${text(row, "t")}.${text(row, "c")}`)),
     tables: new Set(columns.map((row) => text(row, "t"))),
+    narrow: new Set(columns.filter(isNarrow).map((row) => `${text(row, "t")}.${text(row, "c")}`)),
     unique: indexes.filter((row) => number(row, "non_unique") === 0).map(form),
     indexes: new Set(indexes.map((row) => `${text(row, "t")}.${text(row, "i")}(${text(row, "columns_")})`)),
   };
 }
+
+const isNarrow = (row: Row): boolean => !["", "utf8mb4"].includes(text(row, "charset"));
 
 function lacking(needed: Readonly<Record<string, readonly string[]>>, shape: Shape): string[] {
   return Object.entries(needed).flatMap(([table, columns]) => {

@@ -1,4 +1,4 @@
-import { CampaigndError } from "../errors.js";
+import { CampaigndError, isKind } from "../errors.js";
 
 /** What may be bound to a statement: scalars, or a list of scalars for `IN (?)` and `VALUES ?`. */
 export type Scalar = string | number | null;
@@ -29,6 +29,25 @@ export function checkValues(part: Part): void {
         scalar === null || typeof scalar === "string" || (typeof scalar === "number" && Number.isFinite(scalar));
       if (!ok) throw new CampaigndError("bug", `${part[0].name}: a ${typeof scalar} cannot be bound`);
     }
+  }
+}
+
+/**
+ * Asks about a list of texts; when one of them does not even compare with the column (error 1267, a character that its set
+ * lacks), halves the list until that one is alone: it is in no row. `ask` throws CampaigndError.
+ */
+export async function askEach<T>(
+  texts: readonly string[],
+  ask: (some: readonly string[]) => Promise<readonly T[]>,
+): Promise<readonly T[]> {
+  if (texts.length === 0) return [];
+  try {
+    return await ask(texts);
+  } catch (error) {
+    if (!isKind(error, "row")) throw error;
+    if (texts.length === 1) return [];
+    const half = Math.ceil(texts.length / 2);
+    return [...(await askEach(texts.slice(0, half), ask)), ...(await askEach(texts.slice(half), ask))];
   }
 }
 

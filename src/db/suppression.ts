@@ -1,5 +1,5 @@
 import type { Database } from "./database.js";
-import { statement, text } from "./statement.js";
+import { askEach, statement, text } from "./statement.js";
 
 const UNSUBSCRIBED = statement("suppression.unsubscribed", `SELECT email FROM unsubscribers WHERE email IN (?)`);
 const BOUNCED = statement("suppression.bounced", `SELECT email FROM bounced_emails WHERE email IN (?)`);
@@ -8,12 +8,12 @@ const ACCOUNTS = statement("suppression.accounts", `SELECT account FROM exclude_
 
 /** Which of these addresses asked not to be written to; compared in lower case (contract §3). */
 export async function unsubscribed(db: Database, addresses: readonly string[]): Promise<Set<string>> {
-  return lowered(addresses.length === 0 ? [] : await db.rows(UNSUBSCRIBED, [addresses]), "email");
+  return lowered(await askEach(addresses, (some) => db.rows(UNSUBSCRIBED, [some])), "email");
 }
 
 /** Which of these addresses have bounced; asked only when `suppression.bounced` is on. */
 export async function bounced(db: Database, addresses: readonly string[]): Promise<Set<string>> {
-  return lowered(addresses.length === 0 ? [] : await db.rows(BOUNCED, [addresses]), "email");
+  return lowered(await askEach(addresses, (some) => db.rows(BOUNCED, [some])), "email");
 }
 
 export async function excludedDomains(db: Database): Promise<Set<string>> {

@@ -27,6 +27,13 @@ interface Foreign {
   readonly age: number;
 }
 
+/** A sign of a legacy sender, and how old it is. */
+interface Evidence {
+  readonly what: string;
+  readonly campaignId: number;
+  readonly ageMs: number;
+}
+
 /** So many foreign rows are looked at in one look; the rest at the next. */
 const FOREIGN_AT_ONCE = 1000;
 
@@ -36,7 +43,7 @@ const FOREIGN_AT_ONCE = 1000;
  * changes between two looks; an old value proves nothing.
  */
 export class Interlock {
-  private readonly pids = new Map<number, number>();
+  private pids = new Map<number, number>();
   private lastSeen = Number.NEGATIVE_INFINITY;
   private resting = false;
 
@@ -45,8 +52,8 @@ export class Interlock {
   async look(list: readonly Running[]): Promise<void> {
     const foreign = await this.foreignRows(list.map((running) => running.campaignId));
     const evidence = this.newPid(list) ?? this.freshRow(foreign);
-    if (evidence) this.seen(evidence.what, evidence.campaignId);
-    else if (this.resting && this.options.clock.monotonic() - this.lastSeen >= this.options.quietFor) this.gone();
+    if (evidence) this.seen(evidence);
+    if (this.resting && this.options.clock.monotonic() - this.lastSeen >= this.options.quietFor) this.gone();
     if (!this.resting) await this.settleStale(foreign);
   }
 
@@ -58,38 +65,38 @@ export class Interlock {
     return rows.filter((row) => !before.has(row.mailId) && !inFlight.has(row.mailId));
   }
 
-  private newPid(list: readonly Running[]): { what: string; campaignId: number } | undefined {
-    let evidence: { what: string; campaignId: number } | undefined;
+  private newPid(list: readonly Running[]): Evidence | undefined {
+    let evidence: Evidence | undefined;
     for (const { campaignId, processPid } of list) {
       const before = this.pids.get(campaignId);
       if (before !== undefined && before !== processPid && processPid !== 0) {
         evidence = {
           what: `process_pid of campaign ${campaignId} changed from ${before} to ${processPid}`,
           campaignId,
+          ageMs: 0,
         };
       }
-      this.pids.set(campaignId, processPid);
     }
+    // Only what was seen at two looks in a row has changed between them.
+    this.pids = new Map(list.map(({ campaignId, processPid }) => [campaignId, processPid]));
     return evidence;
   }
 
-  private freshRow(foreign: readonly Foreign[]): { what: string; campaignId: number } | undefined {
-    const fresh = foreign.find((row) => row.age * 1000 < this.options.quietFor);
-    if (!fresh) return undefined;
-    return {
-      what: `mail ${fresh.mailId} turned processing ${fresh.age} s ago and is not ours`,
-      campaignId: fresh.campaignId,
-    };
+  private freshRow(foreign: readonly Foreign[]): Evidence | undefined {
+    const [fresh] = [...foreign].sort((a, b) => a.age - b.age);
+    if (!fresh || fresh.age * 1000 >= this.options.quietFor) return undefined;
+    const what = `mail ${fresh.mailId} turned processing ${fresh.age} s ago and is not ours`;
+    return { what, campaignId: fresh.campaignId, ageMs: fresh.age * 1000 };
   }
 
-  private seen(evidence: string, campaignId: number): void {
+  private seen({ what, campaignId, ageMs }: Evidence): void {
     const { clock, conditions, news, force, quietFor } = this.options;
-    this.lastSeen = clock.monotonic();
+    this.lastSeen = Math.max(this.lastSeen, clock.monotonic() - ageMs);
     if (this.resting) return;
     this.resting = true;
-    news.emit("legacy:seen", { evidence, campaignId });
+    news.emit("legacy:seen", { evidence: what, campaignId });
     if (force) return;
-    const text = `a legacy sender is alive (${evidence}): disable its cron line and its orchestrator; goes on ${quietFor / 1000} s after it was last seen, or with takeover.force`;
+    const text = `a legacy sender is alive (${what}): disable its cron line and its orchestrator; goes on ${quietFor / 1000} s after it was last seen, or with takeover.force`;
     conditions.stop("legacy", text);
   }
 

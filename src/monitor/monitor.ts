@@ -79,6 +79,8 @@ export class Monitor implements Service {
     const { emailId, leadership, supervisor, interlock, conditions, reporter, blind } = this.options;
     if (!leadership.holds()) return STANDING_BY;
     const list = await listRunning(emailId);
+    // A pause is obeyed before anything else can fail.
+    supervisor.retain(list);
     conditions.stop("blind", `campaigns were not seen for ${blind / 1000} s: a pause would go unnoticed`, {
       inMs: blind,
     });

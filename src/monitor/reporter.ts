@@ -1,12 +1,7 @@
 import type { Progress } from "../campaign/progress.js";
 import type { Clock } from "../clock.js";
-import { clearHold, countUnknowns } from "../db/campaignNotes.js";
-import {
-  completeCampaign,
-  type Running,
-  recountCampaign,
-  writeProgress,
-} from "../db/campaigns.js";
+import { clearHold, countUnknowns, refillLater } from "../db/campaignNotes.js";
+import { completeCampaign, type Running, recountCampaign, writeProgress } from "../db/campaigns.js";
 import type { Database } from "../db/database.js";
 import type { News } from "../events.js";
 import type { Leadership } from "../worker/leadership.js";
@@ -42,7 +37,7 @@ export class Reporter {
       const progress = worker.progress;
       return progress && !same(progress, running) ? [{ worker, statusId: running.statusId, counters: progress }] : [];
     });
-    if (changed.length === 0) return "same";
+    if (changed.length === 0 || !this.options.leadership.holds()) return "same";
     const written = await writeProgress(emailId, changed);
     for (const { worker, counters } of changed) {
       const last = this.reported.get(worker.campaignId);
@@ -69,16 +64,20 @@ export class Reporter {
   private async complete(worker: Worker, running: Running): Promise<boolean> {
     const { crm, emailId, leadership, settler, supervisor, news, clock, stamp } = this.options;
     const { campaignId } = worker;
-    const last = await settler.exclusive(() => survey(crm, () => leadership.epoch, campaignId));
+    const between = <T>(work: () => Promise<T>) => settler.exclusive(work);
+    const last = await survey(crm, () => leadership.epoch, campaignId, between);
     const counters = last.tally.progress();
     if (counters.pending > 0) {
       worker.recounted(last.tally);
       return false;
     }
+    // Server 1 knows no fence: whoever has led meanwhile may have filled or re-opened the campaign.
+    if (!leadership.holds()) return false;
     if (!(await completeCampaign(emailId, running.statusId, counters, stamp()))) return false;
     this.completed.add(campaignId);
     supervisor.dismiss(campaignId);
     await clearHold(crm, leadership.epoch, campaignId);
+    await refillLater(crm, leadership.epoch, campaignId);
     const unknown = await countUnknowns(crm, campaignId);
     const ms = Math.round(clock.monotonic() - (this.started.get(campaignId) ?? clock.monotonic()));
     this.started.delete(campaignId);
@@ -104,6 +103,7 @@ export class Reporter {
     const progress = tally.progress();
     const { campaignId } = running;
     const status = await recountCampaign(emailId, running.statusId, progress);
+    await refillLater(crm, leadership.epoch, campaignId);
     this.reported.delete(campaignId);
     const due = progress.pending;
     if (status === "completed" && due > 0) news.emit("campaign:cutShort", { campaignId, due });

@@ -89,8 +89,8 @@ export class Lending<T> {
    * Runs `work` with a lent thing; afterwards `doubt` says why it must not be lent again, if so.
    * Throws CampaigndError("unreachable", waitedFor) when none is free in time, caused by the last failed creation; else whatever `work` throws.
    */
-  async use<R>(work: (item: T) => Promise<R>, doubt: (item: T) => string | undefined): Promise<R> {
-    const item = await this.acquire();
+  async use<R>(work: (item: T) => Promise<R>, doubt: (item: T) => string | undefined, abort?: AbortSignal): Promise<R> {
+    const item = await this.acquire(abort);
     try {
       return await work(item);
     } finally {
@@ -120,12 +120,12 @@ export class Lending<T> {
     enough.abort();
   }
 
-  private async acquire(): Promise<T> {
+  private async acquire(abort: AbortSignal | undefined): Promise<T> {
     const { clock, acquireTimeout = Number.POSITIVE_INFINITY } = this.options;
     const from = clock.monotonic();
     for (;;) {
       if (this.done.signal.aborted) throw this.closed();
-      const item = await this.borrow();
+      const item = await (abort ? this.unless(abort, this.borrow()) : this.borrow());
       const unfit = await this.reasonAgainst(item);
       this.waits.add(clock.monotonic() - from);
       if (unfit === undefined) return item;
@@ -140,6 +140,22 @@ export class Lending<T> {
     } catch (error) {
       throw this.done.signal.aborted ? this.closed() : this.tooLate(error);
     }
+  }
+
+  /** The borrowed thing, unless the abort comes first: then it goes straight back when it arrives. */
+  private unless(abort: AbortSignal, borrowed: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let left = false;
+      const leave = (): void => {
+        left = true;
+        reject(new CampaigndError("stopped", `nobody waits for a ${this.options.what} any more`));
+      };
+      if (abort.aborted) leave();
+      abort.addEventListener("abort", leave, { once: true });
+      borrowed
+        .then((item) => (left ? this.giveBack(item, undefined) : resolve(item)), reject)
+        .finally(() => abort.removeEventListener("abort", leave));
+    });
   }
 
   private async reasonAgainst(item: T): Promise<string | undefined> {
@@ -168,9 +184,13 @@ export class Lending<T> {
       await clock.sleep(sweepEvery, this.done.signal);
       if (this.done.signal.aborted) return;
       const idle = this.pool.pending === 0 ? this.pool.available : 0;
-      const items = await Promise.all(Array.from({ length: idle }, () => this.pool.acquire().catch(() => undefined)));
-      for (const item of items) if (item !== undefined) this.giveBack(item, await this.reasonAgainst(item));
+      await Promise.all(Array.from({ length: idle }, () => this.lookAtOne()));
     }
+  }
+
+  private async lookAtOne(): Promise<void> {
+    const item = await this.pool.acquire().catch(() => undefined);
+    if (item !== undefined) this.giveBack(item, await this.reasonAgainst(item));
   }
 
   private closed(): CampaigndError {

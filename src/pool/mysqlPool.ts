@@ -51,6 +51,8 @@ export class MysqlPool {
       timeout: options.pingTimeout,
       forgottenAfter: options.sessionTimeout,
       killText: (threadId) => options.killText(threadId),
+      failed: (error) => options.dialFailed(error),
+      barred: () => options.barred(),
       inUse: (threadId) => [...this.open_].some((session) => session.threadId === threadId && session.sound),
     });
     this.lending = new Lending<MysqlSession>({

@@ -97,11 +97,10 @@ export class MysqlSession {
 
   /** Sends a text with its values bound by the client; throws the driver's error, or CampaigndError("unreachable") at the deadline. */
   async query(sql: string, values: readonly unknown[], timeout: number): Promise<Raw> {
-    const [result] = await this.within(
-      timeout,
-      sql,
-      this.connection.query({ sql, values: [...values] } as QueryOptions),
-    );
+    this.used = systemClock.monotonic();
+    const work = this.connection.query({ sql, values: [...values] } as QueryOptions);
+    const [result] = await this.within(timeout, sql, work);
+    this.used = systemClock.monotonic();
     return result;
   }
 

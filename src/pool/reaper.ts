@@ -9,6 +9,10 @@ export interface ReaperOptions {
   /** After so long the server has ended an idle thread by itself (wait_timeout), milliseconds. */
   readonly forgottenAfter: number;
   killText(threadId: number): string;
+  /** The slot could not be opened. */
+  failed(error: unknown): void;
+  /** While true only visits that are asked for go out: the breaker's probe, which kills the lost ones too. */
+  barred(): boolean;
   /** Is this id one of a connection that we hold now? Ids start anew when a server restarts. */
   inUse(threadId: number): boolean;
 }
@@ -18,7 +22,7 @@ interface Lost {
   readonly gone: () => void;
 }
 
-const AGAIN = 1000;
+const AGAIN = 500;
 
 /**
  * Ends what lost connections still run on the server: a client that gives up does not stop the server, and a thread that
@@ -52,12 +56,22 @@ export class Reaper {
   }
 
   private async go<R>(work: (session: MysqlSession) => Promise<R>): Promise<R> {
-    const session = await this.options.open();
+    const session = await this.open();
     try {
       for (const threadId of [...this.lost.keys()]) await this.kill(session, threadId);
       return await work(session);
     } finally {
       await session.close(this.options.timeout);
+    }
+  }
+
+  private async open(): Promise<MysqlSession> {
+    try {
+      return await this.options.open();
+    } catch (error) {
+      // Where every place is taken by lost connections nobody else dials, so this is how an outage is seen.
+      this.options.failed(error);
+      throw error;
     }
   }
 
@@ -77,7 +91,7 @@ export class Reaper {
     const { clock, forgottenAfter } = this.options;
     this.reaping = true;
     while (this.lost.size > 0) {
-      await this.visit(async () => undefined).catch(() => undefined);
+      if (!this.options.barred()) await this.visit(async () => undefined).catch(() => undefined);
       for (const [threadId, { since }] of this.lost) {
         if (clock.monotonic() - since > forgottenAfter) this.forget(threadId);
       }

@@ -11,7 +11,8 @@ export interface Failure {
 
 /** Turns a failure into a verdict by the phase it met, the reply's code and nodemailer's own code (reliability of SMTP phases). */
 export function classify(failure: Failure, phase: Phase): Verdict {
-  const reply = oneLine(failure.response || failure.message);
+  const said = oneLine(failure.response || failure.message);
+  const reply = phase === "login" ? withoutLogin(said) : said;
   const code = failure.responseCode ?? 0;
   if (phase === "dot") return afterDot(code, reply);
   if (code === 421) return refused("rate", false, reply);
@@ -98,4 +99,11 @@ function refused(fault: FaultClass, lasting: boolean, reply: string): Verdict {
 
 function oneLine(text: string): string {
   return text.replace(/\s+/g, " ").trim().slice(0, 300);
+}
+
+/** Some servers echo the command that they refuse, and with it the login in base64. */
+function withoutLogin(text: string): string {
+  return text
+    .replace(/\b(AUTH\s+\S+|PASS|LOGIN)\s+\S+/gi, "$1 ********")
+    .replace(/[A-Za-z0-9+/]{16,}={0,2}/g, "********");
 }

@@ -19,6 +19,8 @@ type Outcome = { error: Failure } | { reply: string };
 export class Session {
   private alive = true;
   private sent = 0;
+  /** No byte of the present mail's body has been asked for. */
+  private untouched = true;
   private lost: ((error: Failure) => void) | undefined;
 
   private constructor(
@@ -66,6 +68,7 @@ export class Session {
     let deadline = after(this.budget(), () => this.cut("no end of the mail within its time"));
     const guarded: Gate = async () => {
       at.phase = "body";
+      this.untouched = false;
       // A gate that throws stays shut; a connection that is lost while it is asked is still the connection's fault.
       const open = !abort.aborted && (await gate().catch(() => false));
       withheld = !open;
@@ -84,6 +87,7 @@ export class Session {
     };
     abort.addEventListener("abort", aborted, { once: true });
     this.sent += 1;
+    this.untouched = true;
     const outcome = abort.aborted
       ? { error: { message: "stopped" } }
       : await this.transmit(envelope, body, mail.length);
@@ -96,6 +100,15 @@ export class Session {
     // A 250 to half a mail accepts nothing.
     const early = { message: "the server answered before the end of the mail", code: "EPROTOCOL" };
     return this.judge("error" in outcome ? outcome.error : early, at.phase, withheld);
+  }
+
+  /**
+   * Did a kept session turn out to be dead before any of this mail's body went out? Then a fresh one may try the same mail:
+   * servers close idle sessions, and that is nobody's fault.
+   */
+  wentStale(verdict: Verdict): boolean {
+    const closed = verdict.kind === "refused" && (verdict.class === "connect" || verdict.class === "rate");
+    return closed && this.sent > 1 && this.untouched;
   }
 
   /** Says QUIT when the connection still stands; never rejects. */

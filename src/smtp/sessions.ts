@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.js";
+import { isKind } from "../errors.js";
 import { Lending } from "../pool/lending.js";
 import { SessionRefused, type SessionTarget } from "./connection.js";
 import { Session } from "./session.js";
@@ -18,6 +19,16 @@ interface Line {
   session: Session | undefined;
 }
 
+/** One mail's turn at an account. */
+export interface Turn {
+  readonly accountId: number;
+  readonly target: SessionTarget;
+  ready(): Promise<boolean>;
+  readonly abort: AbortSignal;
+}
+
+const TOO_LATE: Verdict = { kind: "withheld", reason: "stopped before it was its turn" };
+
 /** The open sessions of every account, lent a mail at a time and kept for the next one. */
 export class Sessions {
   private readonly lent = new Map<number, { key: string; lending: Lending<Line> }>();
@@ -26,27 +37,32 @@ export class Sessions {
 
   /**
    * Lends a session of this account to `work`. `ready` is asked once it is this mail's turn, before anything is dialled;
-   * a session that cannot be opened comes back as its verdict.
+   * `renew` replaces a kept session that turns out to be dead. A session that cannot be opened comes back as its verdict, an
+   * abort while waiting as withheld.
    */
-  use<R>(
-    accountId: number,
-    target: SessionTarget,
-    ready: () => boolean,
-    work: (session: Session) => Promise<R>,
+  async use<R>(
+    { accountId, target, ready, abort }: Turn,
+    work: (session: Session, renew: () => Promise<Session>) => Promise<R>,
   ): Promise<R | Verdict> {
-    return this.lending(accountId, target).use<R | Verdict>(
-      async (line) => {
-        if (!ready()) return { kind: "withheld", reason: "stopped before it was its turn" };
-        try {
+    try {
+      return await this.lending(accountId, target).use<R | Verdict>(
+        async (line) => {
+          if (!(await ready())) return TOO_LATE;
           line.session = await this.open(line, target);
-        } catch (error) {
-          if (error instanceof SessionRefused) return error.verdict;
-          throw error;
-        }
-        return work(line.session);
-      },
-      () => undefined,
-    );
+          return work(line.session, async () => {
+            await line.session?.close();
+            line.session = await this.open(line, target);
+            return line.session;
+          });
+        },
+        () => undefined,
+        abort,
+      );
+    } catch (error) {
+      if (error instanceof SessionRefused) return error.verdict;
+      if (isKind(error, "stopped")) return TOO_LATE;
+      throw error;
+    }
   }
 
   /** Closes every session; those that are lent have `ms` to come back. */

@@ -167,9 +167,16 @@ export class Accounts implements Service {
     if (!leadership.holds()) return;
     const changed = rotation.all().filter((account) => account.changed !== undefined);
     if (changed.length === 0) return;
+    const told = changed.map((account) => ({ account, change: account.changed }));
     const notes = changed.map((account) => noteOf(account, clock.now()));
-    for (const account of changed) account.changed = undefined;
-    await writeHealth(db, notes);
+    for (const { account } of told) account.changed = undefined;
+    try {
+      await writeHealth(db, notes);
+    } catch (error) {
+      // Told at the next look, unless something newer is to be told by then.
+      for (const { account, change } of told) account.changed ??= change;
+      throw error;
+    }
   }
 
   private failed(error: unknown): number {

@@ -19,6 +19,8 @@ export interface Trip {
   readonly abort: AbortSignal;
   /** The claim's outcome is stored. */
   landed(claim: Claim, ending: Ending): void;
+  /** A mail came back because of us, not of a server: the next claim waits a little, or it would come back at once. */
+  stumbled(): void;
   /** The account may have room again, or gives mails back. */
   roomChanged(): void;
 }
@@ -54,8 +56,7 @@ export class Carrier {
     const from = clock.monotonic();
     const delivered = await this.deliver(claim, trip, ahead);
     this.noteSeat(claim, delivered, trip);
-    const ending: Ending =
-      delivered.kind === "suppressed" ? delivered : judge(delivered, claim.attempts, claim.failingFor, retry);
+    const ending = endingOf(delivered, claim, retry);
     await this.settle(claim, ending, trip, clock.monotonic() - from);
   }
 
@@ -66,6 +67,7 @@ export class Carrier {
       return await deliver(claim, trip.campaign, await ahead, gate, trip.abort, this.options.delivery);
     } catch (error) {
       if (!(error instanceof CampaigndError)) this.troubled(trip, "deliver a mail", error);
+      trip.stumbled();
       return { kind: "withheld", reason: describe(error) };
     }
   }
@@ -83,7 +85,7 @@ export class Carrier {
     const counts = delivered.kind === "accepted" || delivered.kind === "unknown";
     if (counts) rotation.used(claim.seat);
     else rotation.giveBack(claim.seat);
-    if (delivered.kind !== "suppressed") accounts.note(claim.seat, delivered);
+    if (delivered.kind !== "suppressed" && delivered.kind !== "unsendable") accounts.note(claim.seat, delivered);
     if (claim.seat.account.backlog === 0 || !counts) trip.roomChanged();
   }
 
@@ -110,4 +112,11 @@ export class Carrier {
     if (!saidAlready(error))
       news.emit("campaign:troubled", { campaignId: trip.campaign.id, doing, err: describe(error) });
   }
+}
+
+/** What we found ourselves ends a mail as a server's refusal of it would. */
+function endingOf(delivered: Delivered, claim: Claim, retry: RetryRules): Ending {
+  if (delivered.kind === "suppressed") return delivered;
+  const verdict = delivered.kind === "unsendable" ? ({ ...delivered, kind: "rejected" } as const) : delivered;
+  return judge(verdict, claim.attempts, claim.failingFor, retry);
 }

@@ -61,7 +61,12 @@ export class Claimer {
 
   private async pending(limit: number): Promise<Candidate[]> {
     const { db, pendingIndex } = this.options;
-    if (!pendingIndex) return this.advance(await windowRows(db, this.campaignId, this.cursor, limit));
+    if (!pendingIndex) {
+      const rows = this.advance(await windowRows(db, this.campaignId, this.cursor, limit));
+      // Nothing more behind the cursor: the next look starts anew, for what was re-opened before it.
+      if (rows.length === 0) this.cursor = 0;
+      return rows;
+    }
     const fresh = this.advance(await freshRows(db, this.campaignId, this.cursor, limit));
     return fresh.length > 0 ? fresh : reopenedRows(db, this.campaignId, limit);
   }
@@ -121,7 +126,8 @@ export class Claimer {
       try {
         return await claimStored(this.options.db, batchId);
       } catch (error) {
-        if (!isKind(error, "unreachable", "contention", "readOnly", "resources", "misconfigured")) throw error;
+        // Whatever it is: until the server has said whether the claim stands, nobody may touch its rows.
+        if (isKind(error, "stopped")) throw error;
         await this.options.clock.sleep(RETRY_EVERY);
       }
     }

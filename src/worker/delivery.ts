@@ -6,7 +6,7 @@ import type { SmtpAccount } from "../db/smtpAccounts.js";
 import { describe } from "../errors.js";
 import type { SessionTarget } from "../smtp/connection.js";
 import type { Sessions } from "../smtp/sessions.js";
-import type { Verdict } from "../smtp/verdict.js";
+import type { MailClass, Verdict } from "../smtp/verdict.js";
 import type { Claim } from "./batch.js";
 
 /** What was read ahead for the mails of one claim. */
@@ -24,8 +24,13 @@ export interface DeliveryOptions {
   readonly rests: (claim: Claim) => boolean;
 }
 
-/** What a delivery says: the server's verdict, or our own reason why there was none. */
-export type Delivered = Verdict | { readonly kind: "suppressed"; readonly reason: string };
+/** What a delivery says: the server's verdict, or our own reason why none was asked for; that says nothing of the account. */
+export type Delivered =
+  | Verdict
+  | { readonly kind: "suppressed"; readonly reason: string }
+  | { readonly kind: "unsendable"; readonly class: MailClass; readonly reply: string };
+
+const unsendable = (why: MailClass, reply: string): Delivered => ({ kind: "unsendable", class: why, reply });
 
 /**
  * Carries one claim to its verdict: recipient checked, row released to a connection, mail composed, sent, gated before the dot.
@@ -40,20 +45,26 @@ export async function deliver(
   options: DeliveryOptions,
 ): Promise<Delivered> {
   const address = parseAddress(claim.to);
-  if (!address.ok) return { kind: "rejected", class: "address", reply: address.reason };
+  if (!address.ok) return unsendable("address", address.reason);
   const known = options.account(claim.seat.account.facts.id);
   if (!known) return { kind: "withheld", reason: "the account is gone" };
-  await claim.batch.release(claim);
-  const ready = () => !abort.aborted && !options.rests(claim);
-  return options.sessions.use(known.account.id, known.target, ready, async (session): Promise<Delivered> => {
+  const ready = async () => {
+    if (abort.aborted || options.rests(claim)) return false;
+    await claim.batch.release(claim);
+    return true;
+  };
+  const turn = { accountId: known.account.id, target: known.target, ready, abort };
+  return options.sessions.use(turn, async (session, renew): Promise<Delivered> => {
     const reason = await ahead.suppressed(claim.to);
     if (reason !== undefined) return { kind: "suppressed", reason };
     if (!address.ascii && !session.takesUtf8) {
-      return { kind: "rejected", class: "address", reply: "the server takes no addresses beyond ASCII (SMTPUTF8)" };
+      return unsendable("address", "the server takes no addresses beyond ASCII (SMTPUTF8)");
     }
     const mail = compose(claim, campaign, ahead, known.account, address.address, options.now());
     if (!Buffer.isBuffer(mail)) return mail;
-    return session.send({ from: known.account.email, to: address.address }, mail, gate, abort);
+    const envelope = { from: known.account.email, to: address.address };
+    const verdict = await session.send(envelope, mail, gate, abort);
+    return session.wentStale(verdict) ? (await renew()).send(envelope, mail, gate, abort) : verdict;
   });
 }
 
@@ -76,6 +87,6 @@ function compose(
       date: now,
     });
   } catch (error) {
-    return { kind: "rejected", class: "content", reply: `the mail could not be composed: ${describe(error)}` };
+    return unsendable("content", `the mail could not be composed: ${describe(error)}`);
   }
 }

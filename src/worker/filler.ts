@@ -24,6 +24,8 @@ export interface FillerOptions {
   /** Whether the queue has its unique key on campaign and address; without it only the guarded way fills. */
   readonly uniqueKey: boolean;
   readonly guardWithoutUniqueKey: boolean;
+  /** Whether the queue's address column holds every character. */
+  readonly wideAddresses: boolean;
 }
 
 export interface Filled {
@@ -83,7 +85,7 @@ async function fillPage(
   const present = new Set((await existingAddresses(crm, campaign.id, [...wanted.values()])).map(keyOf));
   const missing = [...wanted].filter(([key]) => !present.has(key)).map(([, address]) => address);
   const reasons = await suppression.ask(missing);
-  const fresh = missing.map((address) => newRow(address, reasons));
+  const fresh = missing.map((address) => newRow(address, reasons, options.wideAddresses));
   const note = next.cursor === undefined ? [0, 1] : [next.cursor, 0];
   const parts: Part[] = [
     lockFence(epoch()),
@@ -112,12 +114,19 @@ const rowsOf = (campaign: Campaign) => ({
 });
 
 /** An address that cannot be written to ends at once, with the reason, instead of stopping the fill. */
-function newRow(address: string, suppressed: ReadonlyMap<string, string>): NewRow {
+function newRow(address: string, suppressed: ReadonlyMap<string, string>, wide: boolean): NewRow {
   const parsed = parseAddress(address);
   if (!parsed.ok) return { to: printable(address), failure: `[INVALID] ${parsed.reason}` };
+  if (!wide && BEYOND_ASCII.test(address)) {
+    const reason = "the queue's character set cannot hold the address (mail_blaster.to_mail is not utf8mb4)";
+    return { to: address.replace(BEYOND_ASCII_ALL, "?"), failure: `[INVALID] ${reason}` };
+  }
   const reason = suppressed.get(address.toLowerCase());
   return reason === undefined ? { to: address } : { to: address, failure: suppressedText(reason) };
 }
+
+const BEYOND_ASCII = /[^\x20-\x7e]/;
+const BEYOND_ASCII_ALL = /[^\x20-\x7e]/gu;
 
 /** Control characters would make the row unreadable for everybody; the column holds 255 characters. */
 function printable(address: string): string {

@@ -30,6 +30,7 @@ export interface LeadershipOptions {
 }
 
 const STAND_BY = "another daemon leads this queue";
+const RAN_OUT = "the lease ran out";
 /** The daemon ends; until then nothing is asked of the lease. */
 const USURPED = 60_000;
 
@@ -102,28 +103,25 @@ export class Leadership implements Service {
     }
     // Zero rows: it ran out (Server 2 was away for long) or somebody took it. Both are decided by taking it anew.
     this.validUntil = { monotonic: 0, wall: 0 };
-    this.options.conditions.stop("lease", "the lease ran out");
+    this.options.conditions.stop("lease", RAN_OUT);
     return 0;
   }
 
   private async take(): Promise<number> {
-    const { db, clock, owner, predecessor, ttl, renew, conditions } = this.options;
+    const { db, clock, owner, predecessor, ttl, renew } = this.options;
     const asked = { monotonic: clock.monotonic(), wall: clock.now() };
     const first = this.current === 0;
     const taken = await db.transaction("lease.takeOver", async (run) => {
-      const epoch = await takeLease(run, owner, first ? predecessor : owner, ttl);
-      if (epoch === undefined) return undefined;
-      const own = !first && epoch === this.current + 1;
+      const lease = await takeLease(run, owner, first ? predecessor : owner, ttl);
+      if (!lease) return undefined;
+      const { epoch } = lease;
+      const own = !first && lease.wasOurs;
       if (own) await moveRecords(run, epoch);
       return { epoch, own, recovered: own ? undefined : await recover(run, epoch, this.options.hour()) };
     });
+    // Whoever holds it now, or has held it meanwhile, has put our claims right: nothing that we hold may go out any more.
+    if (!first && !taken?.own) return this.ledPast();
     if (!taken) return this.standBy();
-    if (!first && !taken.own) {
-      // Somebody led meanwhile and has put our claims right: nothing that we hold may go out any more.
-      conditions.stop("lease", STAND_BY);
-      this.options.usurped();
-      return USURPED;
-    }
     this.current = taken.epoch;
     this.standingBy = false;
     this.extend(asked);
@@ -133,9 +131,16 @@ export class Leadership implements Service {
   }
 
   private extend(asked: { monotonic: number; wall: number }): void {
-    const { ttl, conditions } = this.options;
+    const { ttl, conditions, clock } = this.options;
     this.validUntil = { monotonic: asked.monotonic + ttl, wall: asked.wall + ttl };
-    conditions.clear("lease");
+    // Set anew by each renewal: when none comes, claims stop with the lease, not when somebody notices.
+    conditions.stop("lease", RAN_OUT, { inMs: Math.max(1, this.validUntil.monotonic - clock.monotonic()) });
+  }
+
+  private ledPast(): number {
+    this.options.conditions.stop("lease", STAND_BY);
+    this.options.usurped();
+    return USURPED;
   }
 
   private async standBy(): Promise<number> {
@@ -154,7 +159,7 @@ export class Leadership implements Service {
     if (broken) this.closing = this.options.pool.close(broken);
     if (this.validUntil.monotonic !== 0 && !this.holds()) {
       this.validUntil = { monotonic: 0, wall: 0 };
-      conditions.stop("lease", "the lease ran out");
+      conditions.stop("lease", RAN_OUT);
     }
     const leftMs = Math.round(Math.max(0, this.validUntil.monotonic - clock.monotonic()));
     if (this.current > 0 && !this.failing)

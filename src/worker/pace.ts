@@ -15,17 +15,23 @@ export interface PaceOptions {
 /** How long to look away when no account may ever open. */
 const NO_ACCOUNT = 15_000;
 const SHORTEST = 50;
+const STUMBLE = 1000;
+const LONGEST_REST = 30_000;
 
 /** When a campaign claims its next mails, and how many: what the accounts can send soon, in claims that are worth their statements. */
 export class Pace {
   private lastClaim = Number.NEGATIVE_INFINITY;
   private waitingWhy = "";
+  private stumbles = 0;
+  private restsUntil = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: PaceOptions) {}
 
   /** Mails to claim now, or 0 and the milliseconds to wait; `open` counts the campaign's mails under way. */
   next(seeker: Seeker, open: number): { room: number; waitMs: number } {
     const { rotation, batch, gap, clock } = this.options;
+    const rest = this.restsUntil - clock.monotonic();
+    if (rest > 0) return { room: 0, waitMs: rest };
     const room = Math.min(rotation.room(seeker), batch);
     if (room < 1) return { room: 0, waitMs: this.untilOpening(seeker, open) };
     const since = clock.monotonic() - this.lastClaim;
@@ -37,6 +43,19 @@ export class Pace {
 
   claimed(): void {
     this.lastClaim = this.options.clock.monotonic();
+  }
+
+  /** A mail was carried to an answer: what made others come back is over. */
+  went(): void {
+    this.stumbles = 0;
+  }
+
+  /** A mail came back because of us: the next claim waits a second, and twice as long each time it happens again. */
+  stumbled(): void {
+    const now = this.options.clock.monotonic();
+    if (now < this.restsUntil) return;
+    this.restsUntil = now + Math.min(LONGEST_REST, STUMBLE * 2 ** this.stumbles);
+    this.stumbles += 1;
   }
 
   /** A limit is a time, not a state: waits exactly until it ends, and says why once. */

@@ -26,7 +26,8 @@ export async function readAhead(
   return {
     fields,
     suppressed: async (address) => {
-      if (clock.monotonic() - answer.at > maxAge) answer = ask();
+      // The snapshot of excluded domains may already have been half of maxAge old when it answered.
+      if (clock.monotonic() - answer.at > maxAge / 2) answer = ask();
       return (await answer.reasons).get(address.trim().toLowerCase());
     },
   };

@@ -45,6 +45,8 @@ export class Settler implements Service {
   private queue: Settling[] = [];
   private oldest = 0;
   private seq = 0;
+  /** Items of the next batch: halved while a row does not fit. */
+  private most: number;
   /** The batch whose answer is outstanding or was lost, and what it holds. */
   private doubt: { batch: SettleBatch; items: readonly Settling[] } | undefined;
   private turn: Promise<unknown> = Promise.resolve();
@@ -52,6 +54,7 @@ export class Settler implements Service {
   private readonly loop: Loop;
 
   constructor(private readonly options: SettlerOptions) {
+    this.most = options.batch;
     this.loop = new Loop({
       name: this.name,
       clock: options.clock,
@@ -108,7 +111,7 @@ export class Settler implements Service {
   private async store(): Promise<void> {
     const { db, news, clock, leadership } = this.options;
     const from = clock.monotonic();
-    const items = this.doubt?.items ?? this.queue.slice(0, this.options.batch);
+    const items = this.doubt?.items ?? this.queue.slice(0, this.most);
     const asked = this.doubt?.batch;
     if (asked && (await settled(db, asked.epoch, asked.seq))) return this.finish(items, asked.seq, from);
     if (!asked) this.seq += 1;
@@ -116,15 +119,29 @@ export class Settler implements Service {
     this.doubt = { batch, items };
     const changed = await settle(db, batch).catch((error: unknown) => {
       if (isKind(error, "fenced")) leadership.lost(error);
+      if (isKind(error, "row")) this.single(items);
       throw error;
     });
     if (changed !== items.length) news.emit("settle:mismatch", { expected: items.length, changed, seq: batch.seq });
     this.finish(items, batch.seq, from);
   }
 
+  /**
+   * One row does not fit and the whole batch was rolled back: smaller batches find it. Alone, it is tried in plain ASCII and
+   * behind the others, so that no row can keep the rest from being stored.
+   */
+  private single(items: readonly Settling[]): void {
+    this.doubt = undefined;
+    this.most = Math.max(1, Math.floor(items.length / 2));
+    const [culprit] = items;
+    if (items.length === 1 && culprit)
+      this.queue = [...this.queue.slice(1), { ...culprit, settlement: plain(culprit.settlement) }];
+  }
+
   private finish(items: readonly Settling[], seq: number, from: number): void {
     const { news, clock, rotation } = this.options;
     this.doubt = undefined;
+    this.most = Math.min(this.options.batch, this.most * 2);
     this.queue = this.queue.slice(items.length);
     this.oldest = clock.monotonic();
     for (const item of items) {
@@ -163,7 +180,7 @@ export class Settler implements Service {
   }
 
   private failed(error: unknown): number {
-    const napMs = isKind(error, "fenced") ? 500 : 1000;
+    const napMs = isKind(error, "fenced") ? 500 : isKind(error, "row") && this.most > 1 ? 0 : 1000;
     const { news } = this.options;
     if (!saidAlready(error)) news.emit("settle:failed", { rows: this.queue.length, err: describe(error), napMs });
     return napMs;
@@ -176,4 +193,10 @@ function endsEntry({ claim, settlement }: Settling): boolean {
   return (
     settlement.kind === "sent" || settlement.kind === "unknown" || (settlement.kind === "failed" && !settlement.retry)
   );
+}
+
+/** A server's reply may hold what the table's character set cannot. */
+function plain(settlement: Settlement): Settlement {
+  if (settlement.kind !== "failed" && settlement.kind !== "unknown") return settlement;
+  return { ...settlement, text: settlement.text.replace(/[^\x20-\x7e]/g, "?").slice(0, 1000) };
 }

@@ -42,13 +42,18 @@ export class Supervisor {
 
   /** Starts a worker for each new campaign and closes the gate of each that is not in the list. */
   reconcile(list: readonly Running[]): void {
-    const listed = new Set(list.map((running) => running.campaignId));
-    for (const campaignId of this.campaigns()) if (!listed.has(campaignId)) this.dismiss(campaignId);
+    this.retain(list);
     for (const running of list) {
       const known = this.workers.get(running.campaignId);
       if (known) known.running = running;
       else if (!this.leaving.has(running.campaignId)) this.engage(running);
     }
+  }
+
+  /** Closes the gate of each campaign that is not in the list. */
+  retain(list: readonly Running[]): void {
+    const listed = new Set(list.map((running) => running.campaignId));
+    for (const campaignId of this.campaigns()) if (!listed.has(campaignId)) this.dismiss(campaignId);
   }
 
   /** Closes the gate of one campaign; it is taken up anew when a list names it again. */

@@ -12,17 +12,25 @@ export interface Surveyed {
   readonly adopted: number;
 }
 
+/** Runs the work on one slice, e.g. while no settle is under way. */
+export type Around = <T>(work: () => Promise<T>) => Promise<T>;
+
 /**
  * Walks all rows of a campaign in slices: counts them, gives odd ones their true state and makes the legacy system's failed
  * rows due. Done when a campaign is first seen and again just before it is completed.
  */
-export async function survey(db: Database, epoch: () => number, campaignId: number): Promise<Surveyed> {
+export async function survey(
+  db: Database,
+  epoch: () => number,
+  campaignId: number,
+  around: Around = (work) => work(),
+): Promise<Surveyed> {
   const tally = new Tally(SLICE_IDS);
   let [healed, adopted] = [0, 0];
   const { highest } = await idBounds(db, campaignId);
   for (let id = await nextId(db, campaignId, 0); id !== 0 && id <= highest; ) {
     const slice = tally.sliceOf(id);
-    const mended = await recount(db, epoch, campaignId, tally, slice);
+    const mended = await around(() => recount(db, epoch, campaignId, tally, slice));
     healed += mended.healed;
     adopted += mended.adopted;
     id = await nextId(db, campaignId, tally.bounds(slice).upTo);

@@ -189,6 +189,7 @@ export class Worker {
       campaign,
       abort: this.ending.signal,
       landed: (claim, ending) => this.landed(claim, ending),
+      stumbled: () => this.options.pace.stumbled(),
       roomChanged: () => this.loop.nudge(),
     };
     for (const carried of this.options.carrier.carryAll(claims, trip)) {
@@ -199,6 +200,7 @@ export class Worker {
 
   private landed(claim: Claim, ending: Ending): void {
     const { due, claimer, idle } = this.options;
+    if (ending.kind !== "released") this.options.pace.went();
     const change = changeOf(ending);
     if (change) this.counts?.settle(claim.mailId, change);
     if (ending.kind === "retry") due.expect(ending.dueInMs);

@@ -158,11 +158,11 @@ describe("SIGKILL in mid-campaign", () => {
 
   it("puts rows that were not released back with status, attempts and updated_at", async () => {
     const { campaign } = await aListCampaign(sandbox, { owner, addresses: [] });
-    // Fast ones first: the pace that they show makes the next claim longer than its released window.
+    // Fast ones first: the pace that they show makes the next claim much longer than its released window.
     const addresses = [...slow("ok", 60), ...slow("slow-500ms", 150)];
     for (const [i, to] of addresses.entries()) await aMail(sandbox, { campaign, to, age: minutes(10 + i) });
     const before = new Map((await rowsOf(sandbox, campaign)).map((row) => [row.id, row]));
-    const daemon = await startDaemon(sandbox);
+    const daemon = await startDaemon(sandbox, { claim: { horizon: "1m" } });
     await until("a claim that is longer than its released window", async () => {
       return (await strandedOf(sandbox)).untouched.length > 20;
     });

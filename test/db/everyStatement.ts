@@ -35,8 +35,8 @@ const SLICE = 50_000;
 
 /** Calls every function that sends a statement to a database at least once, with realistic values; writes as they write. */
 export async function askEverything(db: { emailId: Database; crm: Database }, scene: Scene): Promise<void> {
-  const epoch =
-    (await db.crm.transaction("lease.takeOver", (run) => fence.takeLease(run, "tester", "tester", 30_000))) ?? 0;
+  const lease = await db.crm.transaction("lease.takeOver", (run) => fence.takeLease(run, "tester", "tester", 30_000));
+  const epoch = lease?.epoch ?? 0;
   for (const server of [db.emailId, db.crm]) {
     await probe(server);
     await vitals.alive(server);
@@ -161,6 +161,7 @@ async function askRest(db: Database, scene: Scene, epoch: number): Promise<void>
   await notes.readNotes(db, campaignId);
   await notes.noteHold(db, campaignId, "a file is missing");
   await notes.clearHold(db, epoch, campaignId);
+  await notes.refillLater(db, epoch, campaignId);
   await notes.countUnknowns(db, campaignId);
 
   await accounts.readAccounts(db);

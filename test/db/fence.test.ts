@@ -15,7 +15,7 @@ beforeEach(async () => {
 afterAll(() => sandbox.stop());
 
 const take = (owner: string, predecessor = owner) =>
-  t.crm.transaction("lease.takeOver", (run) => takeLease(run, owner, predecessor, 30_000));
+  t.crm.transaction("lease.takeOver", async (run) => (await takeLease(run, owner, predecessor, 30_000))?.epoch);
 const expire = () => t.s2("UPDATE campaignd_lease SET expires_at = UTC_TIMESTAMP() - INTERVAL 1 SECOND");
 const epoch = async () => (await t.s2<{ epoch: number }>("SELECT epoch FROM campaignd_fence"))[0]?.epoch;
 
@@ -59,6 +59,19 @@ describe("the lease", () => {
   it("is taken again by the same owner with the next epoch, which tells it that nobody led meanwhile", async () => {
     const first = await lead(t.crm, "a");
     expect(await take("a")).toBe(first + 1);
+  });
+
+  it("tells whether anybody else has led since its owner did, also when the answer to an earlier take was lost", async () => {
+    const ask = (owner: string) =>
+      t.crm.transaction("lease.takeOver", async (run) => (await takeLease(run, owner, owner, 30_000))?.wasOurs);
+    expect(await ask("a")).toBe(false);
+    expect(await ask("a")).toBe(true);
+    await expire();
+    expect(await ask("a")).toBe(true);
+    await expire();
+    expect(await ask("b")).toBe(false);
+    await expire();
+    expect(await ask("a")).toBe(false);
   });
 
   it("given back lets the next daemon start without waiting", async () => {

@@ -112,8 +112,8 @@ describe.each([
 
   /** Finds and claims up to 500 mails as the daemon does; the statements of the claim and how many rows it got. */
   async function claimSome(campaignId: number, batch: string): Promise<{ parts: readonly Part[]; rows: number }> {
-    const epoch =
-      (await db.crm.transaction("lease.takeOver", (run) => takeLease(run, "tester", "tester", 30_000))) ?? 0;
+    const lease = await db.crm.transaction("lease.takeOver", (run) => takeLease(run, "tester", "tester", 30_000));
+    const epoch = lease?.epoch ?? 0;
     const found = await freshRows(db.crm, campaignId, 0, 500);
     const wanted = found.map((row, n) => {
       const accountId = scene.accounts[n % scene.accounts.length] ?? 0;

@@ -3,7 +3,7 @@ import { claim, type Wanted } from "../../src/db/claims.js";
 import { settle } from "../../src/db/settlements.js";
 import { type Recovered, recover } from "../../src/worker/recovery.js";
 import { type Sandbox, startSandbox } from "../support/sandbox.js";
-import { before, lead, type MailStates, mailsOf, queue, type Setup, setup, wanted } from "./setup.js";
+import { asBefore, lead, type MailStates, mailsOf, queue, type Setup, setup, wanted } from "./setup.js";
 
 const CAMPAIGN = 3;
 const HOUR = { date: "2026-11-24", hour: 12, stamp: "2026-11-24 12:30:00" };
@@ -83,7 +83,7 @@ describe("a take-over", () => {
 
   it("takes a row that two records name as released when either has released it", async () => {
     const { ids, rows } = await stranded([{}, {}], 2);
-    const given = rows.map((row) => ({ kind: "released" as const, mailId: row.mailId, before: before(row) }));
+    const given = rows.map((row) => ({ kind: "released" as const, mailId: row.mailId, before: asBefore(row) }));
     await settle(t.crm, { epoch: dead, seq: 1, rows: given, usage: [], ended: [], batches: [] });
     const again = await wanted(t, ids.slice(0, 1));
     await claim(t.crm, dead, "1.2", 0, again.rows);

@@ -5,7 +5,7 @@ import { readUsage } from "../../src/db/smtpAccounts.js";
 import { aUsage } from "../support/builders.js";
 import { type Sandbox, startSandbox } from "../support/sandbox.js";
 import {
-  before,
+  asBefore,
   beside,
   failure,
   lead,
@@ -132,7 +132,7 @@ describe("a settled mail", () => {
     const [earlier] = await queue(t);
     const { rows } = await wanted(t, ids);
     await claim(t.crm, epoch, "1.1", 1, rows);
-    await settle(t.crm, batch(rows.map((row) => ({ kind: "released", mailId: row.mailId, before: before(row) }))));
+    await settle(t.crm, batch(rows.map((row) => ({ kind: "released", mailId: row.mailId, before: asBefore(row) }))));
     const [row] = await queue(t);
     expect(row).toMatchObject({
       status: earlier?.status,
@@ -146,7 +146,7 @@ describe("a settled mail", () => {
     await t.s2("UPDATE mail_blaster SET updated_at = 0");
     const { rows } = await wanted(t, ids);
     await claim(t.crm, epoch, "1.1", 1, rows);
-    await settle(t.crm, batch(rows.map((row) => ({ kind: "released", mailId: row.mailId, before: before(row) }))));
+    await settle(t.crm, batch(rows.map((row) => ({ kind: "released", mailId: row.mailId, before: asBefore(row) }))));
     expect(await queue(t)).toMatchObject([{ status: "pending", updated_at: "0000-00-00 00:00:00" }]);
   });
 
@@ -185,7 +185,7 @@ describe("a settled batch", () => {
       const { mailId } = row;
       if (n % 4 === 0) return sent(mailId);
       if (n % 4 === 1) return deferred(mailId, 1);
-      return n % 4 === 2 ? unknown(mailId) : { kind: "released", mailId, before: before(row) };
+      return n % 4 === 2 ? unknown(mailId) : { kind: "released", mailId, before: asBefore(row) };
     });
     expect(await settle(t.crm, batch(kinds, { batches: ["1.1"] }))).toBe(500);
     expect(
@@ -209,7 +209,7 @@ describe("a settled batch", () => {
     const earlier = await queue(t);
     const doubtful = unknown(c);
     if (long && doubtful.kind === "unknown") Object.assign(doubtful.unknown, { messageId: "x".repeat(300) });
-    const release: Settlement = { kind: "released", mailId: d, before: before(rows[3] as Wanted) };
+    const release: Settlement = { kind: "released", mailId: d, before: asBefore(rows[3] as Wanted) };
     const all = batch([sent(a), deferred(b, 1), doubtful, release], {
       usage: one(accountId, 2),
       ended: [a],

@@ -21,9 +21,9 @@ export async function setup(sandbox: Sandbox): Promise<Setup> {
 
 /** Takes the lease for `owner` and returns the epoch; throws when somebody else leads. */
 export async function lead(db: Database, owner = "tester", predecessor = owner): Promise<number> {
-  const epoch = await db.transaction("lease.takeOver", (run) => takeLease(run, owner, predecessor, 30_000));
-  if (epoch === undefined) throw new Error("somebody else leads");
-  return epoch;
+  const lease = await db.transaction("lease.takeOver", (run) => takeLease(run, owner, predecessor, 30_000));
+  if (!lease) throw new Error("somebody else leads");
+  return lease.epoch;
 }
 
 export interface QueueRow {
@@ -61,12 +61,12 @@ export async function wanted(t: Setup, ids: readonly number[]): Promise<{ accoun
   const found = new Map((await rowsById(t.crm, ids)).map((row) => [row.mailId, row]));
   const rows = ids.flatMap((id) => {
     const row = found.get(id);
-    return row ? [{ ...before(row), attempts: row.attempts, accountId, accountEmail }] : [];
+    return row ? [{ ...asBefore(row), attempts: row.attempts, accountId, accountEmail }] : [];
   });
   return { accountId, rows };
 }
 
-export function before({ mailId, status, updatedAt }: Before): Before {
+export function asBefore({ mailId, status, updatedAt }: Before): Before {
   return { mailId, status, updatedAt };
 }
 

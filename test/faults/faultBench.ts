@@ -73,10 +73,17 @@ export async function startRun(bench: FaultBench, options: RunOptions = {}): Pro
     crm: watchHighest(() => threads(sandbox, "crm")),
   };
 
+  const patiently = (what: string, look: () => Promise<boolean>) =>
+    until(what, look, timing.recovery).catch((error: Error) => {
+      const said = daemon.news.lines.filter(({ level }) => level > 20).slice(-15);
+      throw new Error(
+        `${error.message}; the daemon said last:\n${said.map((line) => JSON.stringify(line)).join("\n")}`,
+      );
+    });
   const arrived = async () => (await scene.mails()).length;
   const sending = async () => {
     const enough = Math.min((await arrived()) + 20, list.length);
-    await until("mails to go out", async () => (await arrived()) >= enough, timing.recovery);
+    await patiently("mails to go out", async () => (await arrived()) >= enough);
   };
   return {
     campaign,
@@ -89,7 +96,7 @@ export async function startRun(bench: FaultBench, options: RunOptions = {}): Pro
         const now = await arrived();
         return now >= Math.min(before + 10, list.length) || now === list.length;
       };
-      await until("mails to go out again", more, timing.recovery);
+      await patiently("mails to go out again", more);
       expect(systemClock.monotonic() - from).toBeLessThan(timing.recovery);
     },
     completes: async ({ failed = 0 } = {}) => {

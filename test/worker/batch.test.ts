@@ -27,7 +27,7 @@ function setup({ rows, window, released = Math.min(rows, window) }: Setup) {
   );
   const seats = rotation().reserve({ campaignId: 1, owner: undefined, servers: undefined }, rows);
   for (const [index, seat] of seats.entries()) {
-    const before = { mailId: index + 1, status: "pending", updatedAt: "2026-11-24 10:00:00", attempts: 0 } as const;
+    const before = { mailId: index + 1, status: "pending", updatedAt: 1_763_978_400, attempts: 0 } as const;
     const facts = { mailId: index + 1, campaignId: 1, to: "a@client.example", attempts: 0, failingFor: 0 };
     batch.add({ ...facts, hasEntry: false, before, seat, batch, index });
   }
