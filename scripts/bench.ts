@@ -2,11 +2,19 @@ import { parseArgs } from "node:util";
 import { measure, type Throughput } from "./benchRun.js";
 import { figure, say, table } from "./terminal.js";
 
-const USAGE = `usage: npm run bench -- [--rows N[,N…]] [--accounts N] [--profile DIR]
-  Raises a sandbox for each size, lets campaignd send one list campaign of N mails of 5 KB, and prints what a mail costs.
+const USAGE = `usage: npm run bench -- [--rows N[,N…]] [--accounts N] [--campaigns N] [--profile DIR]
+  Raises a sandbox for each size, lets campaignd send N mails of 5 KB to a list, and prints what a mail costs.
   --rows N,N     sizes, one run each (5000,50000)
   --accounts N   SMTP accounts without limits, two connections each (40)
+  --campaigns N  campaigns that share the mails and the accounts (1)
   --profile DIR  lets Node write a CPU profile of each daemon into this folder`;
+
+interface Options {
+  readonly sizes: readonly number[];
+  readonly accounts: number;
+  readonly campaigns: number;
+  readonly profile: string | undefined;
+}
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   say(`bench: ${error instanceof Error ? error.message : String(error)}`);
@@ -22,7 +30,7 @@ async function main(args: readonly string[]): Promise<number> {
   const runs: Throughput[] = [];
   for (const rows of options.sizes) {
     say(`sending ${figure(rows)} mails …`);
-    runs.push(await measure({ rows, accounts: options.accounts, profile: options.profile }));
+    runs.push(await measure({ ...options, rows }));
   }
   say(`\n${report(runs)}\n\n${statements(runs)}`);
   return 0;
@@ -51,16 +59,19 @@ function statements(runs: readonly Throughput[]): string {
   return table(["mails", "statements a mail", "Server 1", "Server 2", "of these"], lines, [0, 1, 2, 3]);
 }
 
-function parseOptions(
-  args: readonly string[],
-): { sizes: number[]; accounts: number; profile: string | undefined } | undefined {
-  const options = { rows: { type: "string" }, accounts: { type: "string" }, profile: { type: "string" } } as const;
+function parseOptions(args: readonly string[]): Options | undefined {
+  const options = {
+    rows: { type: "string", default: "5000,50000" },
+    accounts: { type: "string", default: "40" },
+    campaigns: { type: "string", default: "1" },
+    profile: { type: "string" },
+  } as const;
   try {
     const { values } = parseArgs({ args: [...args], options });
-    const sizes = (values.rows ?? "5000,50000").split(",").map(Number);
-    const accounts = Number(values.accounts ?? 40);
-    const fits = [...sizes, accounts].every((n) => Number.isInteger(n) && n > 0 && n <= 5_000_000);
-    return fits ? { sizes, accounts, profile: values.profile } : undefined;
+    const sizes = values.rows.split(",").map(Number);
+    const [accounts, campaigns] = [Number(values.accounts), Number(values.campaigns)];
+    const fits = [...sizes, accounts, campaigns].every((n) => Number.isInteger(n) && n > 0 && n <= 5_000_000);
+    return fits ? { sizes, accounts, campaigns, profile: values.profile } : undefined;
   } catch {
     return undefined;
   }

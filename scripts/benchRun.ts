@@ -14,6 +14,8 @@ export interface BenchOptions {
   readonly rows: number;
   /** SMTP accounts without limits. */
   readonly accounts: number;
+  /** Campaigns that share the mails and the accounts (1). */
+  readonly campaigns?: number;
   /** A folder for the daemon's CPU profile. */
   readonly profile?: string | undefined;
 }
@@ -37,7 +39,7 @@ export interface Throughput {
 /** How often CPU time and memory of the running daemon are read: its last figures are so old at most. */
 const LOOK_EVERY = 50;
 
-/** Raises a sandbox, lets the built daemon send one list campaign of 5 KB mails, and says what it cost. */
+/** Raises a sandbox, lets the built daemon send list campaigns of 5 KB mails, and says what it cost. */
 export async function measure(options: BenchOptions): Promise<Throughput> {
   const sandbox = await startSandbox();
   try {
@@ -72,14 +74,18 @@ export async function measure(options: BenchOptions): Promise<Throughput> {
   }
 }
 
-async function fill(sandbox: Sandbox, { rows, accounts }: BenchOptions): Promise<void> {
+async function fill(sandbox: Sandbox, { rows, accounts, campaigns = 1 }: BenchOptions): Promise<void> {
   const userId = await aUser(sandbox);
   const server = await aServer(sandbox, { port: sandbox.smtp.plainPort, userId });
   for (let n = 0; n < accounts; n += 1) await anAccount(sandbox, { server, userId });
-  const list = await aList(sandbox, { userId });
-  const addresses = Array.from({ length: rows }, (_, n) => `ok.${n + 1}@recipients.example`);
-  await someEmails(sandbox, { list, userId, addresses });
-  await aCampaign(sandbox, { list, userId, subject: "News for [[Email]]", body: letter() });
+  const share = Math.ceil(rows / campaigns);
+  for (let from = 0; from < rows; from += share) {
+    const list = await aList(sandbox, { userId });
+    const size = Math.min(share, rows - from);
+    const addresses = Array.from({ length: size }, (_, n) => `ok.${from + n + 1}@recipients.example`);
+    await someEmails(sandbox, { list, userId, addresses });
+    await aCampaign(sandbox, { list, userId, subject: "News for [[Email]]", body: letter() });
+  }
 }
 
 /** 5 KB of HTML with places, as a newsletter has. */

@@ -45,6 +45,9 @@ export interface LendingStats {
 /** Fastest pace of dials to a server that refuses: two a second, so that waiters, probe and KILLs together stay under five. */
 const DIAL_GAP = 500;
 
+/** How often a dial that is barred looks whether it may go. */
+const BARRED_LOOK = 100;
+
 /** For so long a dial that succeeded lets others go side by side; after that one goes ahead alone. */
 const FRESH = 1000;
 
@@ -212,7 +215,7 @@ export class Lending<T> {
       if (this.options.barred?.()) {
         arrived();
         // Not at once: the pool would dial again in the same breath, and no timer would run.
-        await this.options.clock.sleep(DIAL_GAP, this.done.signal);
+        await this.options.clock.sleep(BARRED_LOOK, this.done.signal);
         throw this.lastError ?? new Error(`no ${this.options.what} is opened for now`);
       }
       try {

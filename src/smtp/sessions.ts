@@ -23,7 +23,7 @@ interface Line {
 export interface Turn {
   readonly accountId: number;
   readonly target: SessionTarget;
-  ready(): Promise<boolean>;
+  readonly ready: () => Promise<boolean>;
   readonly abort: AbortSignal;
 }
 

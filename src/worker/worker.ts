@@ -61,8 +61,7 @@ export class Worker {
     readonly campaignId: number,
     private readonly options: WorkerOptions,
   ) {
-    // Every mail in flight listens to this one signal.
-    setMaxListeners(0, this.ending.signal);
+    setMaxListeners(0, this.ending.signal); // every mail in flight listens to it
     this.loop = new Loop({
       name: `worker ${campaignId}`,
       clock: options.clock,
@@ -213,9 +212,8 @@ export class Worker {
   }
 
   private troubled(doing: string, error: unknown): number {
-    const { news } = this.options;
-    if (!this.ending.signal.aborted && !saidAlready(error))
-      news.emit("campaign:troubled", { campaignId: this.campaignId, doing, err: describe(error) });
+    const facts = { campaignId: this.campaignId, doing, err: describe(error) };
+    if (!this.ending.signal.aborted && !saidAlready(error)) this.options.news.emit("campaign:troubled", facts);
     return TRY_AGAIN;
   }
 }

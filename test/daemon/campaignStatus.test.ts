@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { seconds, systemClock } from "../../src/clock.js";
-import { aList, aTemplate, someEmails } from "../support/builders.js";
 import { countersOf, expectBooksToAgree, rowsOf, statusOf } from "../support/books.js";
+import { aList, aTemplate, someEmails } from "../support/builders.js";
 import { aListCampaign, anOwner, freshScene, type Scene } from "../support/campaignScene.js";
 import { startDaemon } from "../support/daemon.js";
 import { type Sandbox, startSandbox } from "../support/sandbox.js";
@@ -25,7 +25,7 @@ const SOON = seconds(1) + seconds(1);
 const slow = (word: string, count: number) => Array.from({ length: count }, (_, i) => `${word}+${i}@x.example`);
 
 /** A campaign of a few seconds that has begun to send. */
-async function aCampaignUnderWay(addresses = slow("slow-50ms", 200)) {
+async function aCampaignUnderWay(addresses = slow("slow-50ms", 120)) {
   const { campaign } = await aListCampaign(sandbox, { owner, addresses });
   const daemon = await startDaemon(sandbox);
   for (let mails = 0; mails < 5; mails += 1) await daemon.news.next("mail:sent");
@@ -47,13 +47,13 @@ describe("a campaign that the web application", () => {
     expect(new Set(rows.map((row) => `${row.status} ${row.attempt_count}`))).toEqual(
       new Set(["success 1", "pending 0"]),
     );
-    expect(await countersOf(sandbox, campaign)).toEqual([200, mails.length, 0, 200 - mails.length]);
+    expect(await countersOf(sandbox, campaign)).toEqual([120, mails.length, 0, 120 - mails.length]);
     await expectBooksToAgree(sandbox, mails);
 
     await sandbox.s1("UPDATE campaign_status SET status = 'running', sent_emails = 0, failed_emails = 0");
     await daemon.news.next("campaign:completed");
     expect((await daemon.term()).code).toBe(0);
-    expect(await countersOf(sandbox, campaign)).toEqual([200, 200, 0, 0]);
+    expect(await countersOf(sandbox, campaign)).toEqual([120, 120, 0, 0]);
     await expectBooksToAgree(sandbox, await scene.mails());
     await daemon.assertCleanTermination();
   });
@@ -83,9 +83,9 @@ describe("a campaign that the web application", () => {
     expect(cut).toMatchObject({ campaignId: campaign, level: 50 });
     expect((await daemon.term()).code).toBe(0);
     const sent = (await scene.mails()).length;
-    expect(cut.due).toBe(200 - sent);
+    expect(cut.due).toBe(120 - sent);
     expect(await statusOf(sandbox, campaign)).toMatchObject({ status: "completed" });
-    expect(await countersOf(sandbox, campaign)).toEqual([200, sent, 0, 200 - sent]);
+    expect(await countersOf(sandbox, campaign)).toEqual([120, sent, 0, 120 - sent]);
     await daemon.assertCleanTermination();
   });
 
@@ -96,9 +96,9 @@ describe("a campaign that the web application", () => {
     const said = await daemon.news.coming("campaign:progress");
     expect(said.sent).toBeGreaterThan(4);
     const [total = 0, sent = 0, , pending = 0] = await countersOf(sandbox, campaign);
-    expect(total).toBe(200);
+    expect(total).toBe(120);
     expect(sent).toBeGreaterThanOrEqual(said.sent);
-    expect(sent + pending).toBe(200);
+    expect(sent + pending).toBe(120);
     expect((await daemon.term()).code).toBe(0);
     await expectBooksToAgree(sandbox, await scene.mails());
   });
@@ -137,7 +137,7 @@ describe("a campaign that the web application", () => {
     );
     await daemon.news.next("campaign:completed");
     expect((await daemon.term()).code).toBe(0);
-    expect(await countersOf(sandbox, campaign)).toEqual([200, 190, 10, 0]);
+    expect(await countersOf(sandbox, campaign)).toEqual([120, 110, 10, 0]);
     const twice = (await scene.mails()).filter((mail) => mail.to[0] === first?.to_mail);
     expect(twice).toHaveLength(2);
   });

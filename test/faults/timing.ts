@@ -54,8 +54,8 @@ const SCALED: Timing = {
   recovery: seconds(7),
   test: seconds(40),
   blind: seconds(5),
-  mails: 400,
-  flapping: { for: seconds(8), phase: seconds(1) },
+  mails: 240,
+  flapping: { for: seconds(6), phase: seconds(1) },
 };
 
 /** SOAK=1 asks for the real numbers. */

@@ -70,7 +70,6 @@ describe("a black hole", () => {
     expect(server.edges).toEqual(["unreachable", "recovered"]);
     expect(await highest.end(), "threads of ours on the server").toBeLessThanOrEqual(SHARE);
     expect(loop.end()).toBeLessThan(50);
-    await server.close();
   });
 
   it("counts a lost connection as in use until the server has let go of it", async () => {
@@ -93,7 +92,6 @@ describe("a black hole", () => {
       uses.map(() => server.pool.use((s) => s.query("DO SLEEP(0.01)", [], 1000)).catch(() => undefined)),
     );
     expect(await highest.end()).toBeLessThanOrEqual(SHARE);
-    await server.close();
   });
 
   it("never lets a late answer reach another caller", async () => {
@@ -107,7 +105,6 @@ describe("a black hole", () => {
     await server.until(undefined);
     const answers = await Promise.all(asked.map((i) => server.pool.use((s) => s.query(`SELECT ${i} AS n`, [], 1000))));
     expect(answers.map((rows) => (rows as { n: number }[])[0]?.n)).toEqual(asked);
-    await server.close();
   });
 
   it.each(["holeUp", "holeDown"] as const)(
@@ -120,7 +117,6 @@ describe("a black hole", () => {
       expect(error).toMatchObject({ kind: "unreachable" });
       expect(ms).toBeGreaterThan(990);
       expect(ms).toBeLessThan(1100);
-      await server.close();
     },
   );
 
@@ -131,7 +127,6 @@ describe("a black hole", () => {
     const { ms, error } = await timed(server.db.run(sleeping(0)));
     expect(error).toMatchObject({ kind: "unreachable", facts: { timedOut: true } });
     expect(ms).toBeLessThan(1100);
-    await server.close();
   });
 
   it("ends a connect whose server greets and then stalls", async () => {
@@ -142,7 +137,6 @@ describe("a black hole", () => {
     expect(error).toMatchObject({ code: "ETIMEDOUT" });
     expect(ms).toBeGreaterThan(490);
     expect(ms).toBeLessThan(600);
-    await server.close();
   });
 
   it("finds a connection that died in silence by its ping, and the caller never knows", async () => {
@@ -161,6 +155,5 @@ describe("a black hole", () => {
     expect(ms).toBeLessThan(1000);
     expect((await bench.threads()).map(({ id }) => id)).not.toContain(thread?.id);
     expect(server.pool.stats().destroyed).toEqual({ "timed out": 1 });
-    await server.close();
   });
 });

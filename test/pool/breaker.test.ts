@@ -3,7 +3,7 @@ import { systemClock } from "../../src/clock.js";
 import { statement } from "../../src/db/statement.js";
 import { timed } from "../support/looks.js";
 import { LOGIN } from "../support/sandboxDatabases.js";
-import { type OpenOptions, type ServerBench, sleeping, startServerBench } from "../support/serverBench.js";
+import { type ServerBench, sleeping, startServerBench } from "../support/serverBench.js";
 import { until } from "../support/until.js";
 
 let bench: ServerBench;
@@ -15,18 +15,12 @@ afterAll(() => bench.stop());
 
 const WRITE = statement("test.write", "UPDATE campaignd_meta SET v = v WHERE k = 'probe'");
 
-async function opened(options: OpenOptions = {}) {
-  const server = await bench.open(options);
-  onTestFinished(() => server.close());
-  return server;
-}
-
-const tries = (server: Awaited<ReturnType<typeof opened>>, n: number) =>
+const tries = (server: Awaited<ReturnType<ServerBench["open"]>>, n: number) =>
   Promise.all(Array.from({ length: n }, () => timed(server.db.run(sleeping(0)))));
 
 describe("the breaker", () => {
   it("opens after three failures in a row, not after one", async () => {
-    const server = await opened({ pulse: false, pool: { tries: 1 } });
+    const server = await bench.open({ pulse: false, pool: { tries: 1 } });
     await server.db.run(sleeping(0));
     await server.proxy.set("holeDown");
     await tries(server, 1);
@@ -39,7 +33,7 @@ describe("the breaker", () => {
   });
 
   it("refuses at once while open, so that nobody waits for a dead server", async () => {
-    const server = await opened({ pulse: false });
+    const server = await bench.open({ pulse: false });
     await server.proxy.set("refuse");
     await tries(server, 3);
     for (const { ms, error } of await tries(server, 50)) {
@@ -49,7 +43,7 @@ describe("the breaker", () => {
   });
 
   it("sends one probe a second while the server is unreachable, and says each edge once", async () => {
-    const server = await opened();
+    const server = await bench.open();
     await server.proxy.set("rst");
     await tries(server, 3);
     await server.until("unreachable");
@@ -65,7 +59,7 @@ describe("the breaker", () => {
   });
 
   it("opens at once when the login is refused, and asks as seldom as the pool's health is looked at", async () => {
-    const server = await opened({ pool: { healthEvery: "1500ms" } });
+    const server = await bench.open({ pool: { healthEvery: "1500ms" } });
     await bench.sandbox.s2(`ALTER USER '${LOGIN}'@'127.0.0.1' ACCOUNT LOCK`);
     onTestFinished(() => void bench.sandbox.s2(`ALTER USER '${LOGIN}'@'127.0.0.1' ACCOUNT UNLOCK`));
     const { ms } = await timed(server.db.run(sleeping(0)));
@@ -81,7 +75,7 @@ describe("the breaker", () => {
   });
 
   it("tells a server that is read-only from one that is gone, and closes when a write succeeds again", async () => {
-    const server = await opened();
+    const server = await bench.open();
     await server.db.run(WRITE);
     await bench.sandbox.s2("SET GLOBAL read_only = 1");
     onTestFinished(() => void bench.sandbox.s2("SET GLOBAL read_only = 0"));
@@ -97,7 +91,7 @@ describe("the breaker", () => {
   });
 
   it("tells Server 1's read-only state by its variable, having no table there to write to", async () => {
-    const server = await opened({ server: "emailId", maxConnections: 3 });
+    const server = await bench.open({ server: "emailId", maxConnections: 3 });
     await bench.sandbox.s1("SET GLOBAL read_only = 1");
     onTestFinished(() => void bench.sandbox.s1("SET GLOBAL read_only = 0"));
     const write = statement("test.write", "UPDATE campaign_status SET status = status WHERE id = 0");
@@ -109,7 +103,7 @@ describe("the breaker", () => {
   });
 
   it("never opens for a row's data, a duplicate or a lock", async () => {
-    const server = await opened();
+    const server = await bench.open();
     const long = statement("test.long", "UPDATE campaignd_meta SET v = REPEAT('x', 70000) WHERE k = 'schema_version'");
     const twice = statement("test.twice", "INSERT INTO campaignd_meta (k, v) VALUES ('schema_version', '1')");
     for (let i = 0; i < 5; i += 1) {
@@ -120,14 +114,17 @@ describe("the breaker", () => {
   });
 
   it("opens as schema for a missing column, and the rows stay as they are", async () => {
-    const server = await opened({ pulse: false });
+    const server = await bench.open({ pulse: false });
     const gone = statement("test.gone", "SELECT no_such_column FROM campaignd_meta");
     expect((await timed(server.db.run(gone))).error).toMatchObject({ kind: "schema" });
     expect(server.edges).toEqual(["schema"]);
   });
 
   it("is one for each server: the other is used on", async () => {
-    const [one, two] = [await opened({ server: "emailId", maxConnections: 3 }), await opened({ server: "crm" })];
+    const [one, two] = [
+      await bench.open({ server: "emailId", maxConnections: 3 }),
+      await bench.open({ server: "crm" }),
+    ];
     await one.proxy.set("refuse");
     await tries(one, 3);
     expect(one.db.breaker.state).toBe("unreachable");
@@ -136,7 +133,7 @@ describe("the breaker", () => {
   });
 
   it("lets nobody past while a frozen server is asked, and serves again once it runs", async () => {
-    const server = await opened();
+    const server = await bench.open();
     await server.db.run(sleeping(0));
     bench.sandbox.crm.kill("SIGSTOP");
     onTestFinished(() => bench.sandbox.crm.kill("SIGCONT"));

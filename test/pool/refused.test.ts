@@ -27,7 +27,6 @@ describe("a server that refuses connections", () => {
     }
     expect(server.proxy.busiestSecond).toBeLessThan(5);
     expect(loop.end()).toBeLessThan(50);
-    await server.close();
   });
 
   it("keeps that pace while waiters come again and again, probes among them", async () => {
@@ -43,7 +42,6 @@ describe("a server that refuses connections", () => {
     await Promise.all(Array.from({ length: WAITERS }, keepAsking));
     expect(server.proxy.connects).toBeGreaterThan(3);
     expect(server.proxy.busiestSecond).toBeLessThan(5);
-    await server.close();
   });
 
   it("says in every failed wait why none could be had", async () => {
@@ -54,7 +52,6 @@ describe("a server that refuses connections", () => {
     for (const { error } of ends) expect(String(error)).toMatch(/ECONNREFUSED/);
     expect(loop.end()).toBeLessThan(50);
     expect(server.db.breaker.state).toBe("unreachable");
-    await server.close();
   });
 
   it("serves two hundred statements as soon as it listens again", async () => {
@@ -66,7 +63,6 @@ describe("a server that refuses connections", () => {
     const served = await timed(Promise.all(Array.from({ length: 200 }, () => server.db.run(sleeping(0)))));
     expect(served.error).toBeUndefined();
     expect(served.ms).toBeLessThan(1000);
-    await server.close();
   });
 
   it("is left alone when it has no connection to spare, and is used again when it has", async () => {
@@ -87,6 +83,5 @@ describe("a server that refuses connections", () => {
     }
     await server.until(undefined);
     await server.db.run(sleeping(0));
-    await server.close();
   });
 });

@@ -23,7 +23,6 @@ describe("a connection that is lent again", () => {
     for (let i = 0; i < 20; i += 1) await server.db.run(sleeping(0));
     expect(await pings()).toBe(before);
     expect(server.pool.stats()).toMatchObject({ created: 1, destroyed: {} });
-    await server.close();
   });
 
   it("is pinged after it was idle for a while", async () => {
@@ -33,7 +32,6 @@ describe("a connection that is lent again", () => {
     await systemClock.sleep(60); // the idle time under test
     await server.db.run(sleeping(0));
     expect(await pings()).toBe(before + 1);
-    await server.close();
   });
 
   it("is replaced when it has been idle for too long, or is too old", async () => {
@@ -59,7 +57,6 @@ describe("the sweep", () => {
     await until("the pool to be empty", async () => server.pool.stats().size === 0, 2000);
     await until("the server to have no thread of ours", async () => (await ids()).length === 0, 2000);
     expect(server.pool.stats().destroyed).toEqual({ idle: 2 });
-    await server.close();
   });
 
   it("finds a dead connection before anybody needs it", async () => {
@@ -68,14 +65,12 @@ describe("the sweep", () => {
     const [thread] = await ids();
     await bench.sandbox.s2(`KILL ${thread}`);
     await until("the dead one to be gone", async () => server.pool.stats().destroyed.lost === 1, 2000);
-    await server.close();
   });
 
   it("takes nothing from those who wait", async () => {
     const server = await bench.open({ maxConnections: 4, pool: { healthEvery: "20ms", pingIdle: "1ms" } });
     const all = await Promise.all(Array.from({ length: 30 }, () => timed(server.db.run(sleeping(0.01)))));
     expect(all.filter(({ error }) => error !== undefined)).toEqual([]);
-    await server.close();
   });
 });
 
@@ -92,7 +87,6 @@ describe("the pool", () => {
     expect(waitMs.p50).toBeGreaterThan(100);
     expect(waitMs.p99).toBeGreaterThanOrEqual(waitMs.p95);
     expect(waitMs.p99).toBeLessThan(500);
-    await server.close();
   });
 
   it("says in a failed wait that all are in use", async () => {
@@ -104,7 +98,6 @@ describe("the pool", () => {
     expect(ms).toBeLessThan(550);
     expect(server.pool.stats().timeouts).toBe(1);
     await Promise.all(busy);
-    await server.close();
   });
 
   it("drains: what is lent may come back, nothing more is lent, and no thread is left", async () => {
@@ -117,7 +110,6 @@ describe("the pool", () => {
     expect((await asked).error).toBeUndefined();
     expect((await timed(server.db.run(sleeping(0)))).error).toMatchObject({ kind: "stopped" });
     await until("the server to have no thread of ours", async () => (await ids()).length === 0, 2000);
-    await server.close();
   });
 
   it("drains within its deadline though a statement never comes back", async () => {
@@ -129,6 +121,5 @@ describe("the pool", () => {
     expect(ms).toBeGreaterThan(290);
     expect(ms).toBeLessThan(400);
     expect((await asked).error).toMatchObject({ kind: "unreachable" });
-    await server.close();
   });
 });

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { onTestFinished } from "vitest";
 import { systemClock } from "../../src/clock.js";
 import { loadConfig } from "../../src/config/config.js";
 import { connect, type Server } from "../../src/db/connect.js";
@@ -9,6 +10,7 @@ import { type FaultProxy, startFaultProxy } from "./faultProxy.js";
 import { type Sandbox, startSandbox } from "./sandbox.js";
 import type { SandboxSettings } from "./sandboxConfig.js";
 import { LOGIN } from "./sandboxDatabases.js";
+import { until } from "./until.js";
 
 /** A real server behind a fault proxy, and the daemon's own way to it. */
 export interface OpenServer extends Server {
@@ -55,7 +57,7 @@ const TENTH: SandboxSettings = {
   lockWait: "1s",
 };
 
-/** Raises the two servers for tests of pools; what was opened ends with it. */
+/** Raises the two servers for tests of pools; what a test opened ends with the test. */
 export async function startServerBench(): Promise<ServerBench> {
   const sandbox = await startSandbox();
   const opened = new Set<OpenServer>();
@@ -68,7 +70,9 @@ export async function startServerBench(): Promise<ServerBench> {
   };
   const open = async (options: OpenOptions = {}): Promise<OpenServer> => {
     const server = await openServer(sandbox, options, () => opened.delete(server));
+    const quiet = () => until("no thread of ours to be left", async () => (await threads(options.server)).length === 0);
     opened.add(server);
+    onTestFinished(() => server.close().then(quiet));
     return server;
   };
   const stop = async () => {
@@ -78,7 +82,7 @@ export async function startServerBench(): Promise<ServerBench> {
   return { sandbox, open, threads, stop };
 }
 
-async function openServer(sandbox: Sandbox, options: OpenOptions, closed: () => void): Promise<OpenServer> {
+async function openServer(sandbox: Sandbox, options: OpenOptions, closed: () => boolean): Promise<OpenServer> {
   const { server: name = "crm", maxConnections = 20, pulse: pulsing = true } = options;
   const proxy = await startFaultProxy(sandbox[name]);
   const own = { port: proxy.port, maxConnections, ...(options.password ? { password: options.password } : {}) };
@@ -100,7 +104,7 @@ async function openServer(sandbox: Sandbox, options: OpenOptions, closed: () => 
       while (server.db.breaker.state !== state) await once(changes, "change");
     },
     close: async () => {
-      closed();
+      if (!closed()) return;
       await proxy.set("pass");
       await pulse.stop();
       await server.pool.drain(200);
