@@ -4,7 +4,15 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.js";
 import { zonedStamp } from "../../src/zone.js";
-import { countersOf, expectBooksToAgree, type QueueRow, rowsOf, rowTo, statusOf } from "../support/books.js";
+import {
+  countersOf,
+  expectBooksToAgree,
+  type QueueRow,
+  recipientsOf,
+  rowsOf,
+  rowTo,
+  statusOf,
+} from "../support/books.js";
 import { anAccount, aUsage, aUser } from "../support/builders.js";
 import { aListCampaign, anOwner, freshScene, type Scene } from "../support/campaignScene.js";
 import { startDaemon } from "../support/daemon.js";
@@ -192,7 +200,7 @@ describe("a connection lost", () => {
     const daemon = await startDaemon(sandbox, {}, untilIdle);
     expect((await daemon.exit).code).toBe(0);
     const mails = await scene.mails();
-    expect(mails.map((mail) => mail.to[0]).sort()).toEqual([addresses[0], "ok.d@x.example", addresses[1]]);
+    expect(recipientsOf(mails)).toEqual([addresses[0], "ok.d@x.example", addresses[1]]);
     const rows = (await rowsOf(sandbox, campaign)).filter((row) => addresses.includes(row.to_mail));
     for (const row of rows) {
       expect(row).toMatchObject({ status: "failed", attempt_count: 5, sent_at: null });
@@ -283,12 +291,9 @@ describe("limits", () => {
     ]);
     const own = await sandbox.s2("SELECT DISTINCT user_id FROM smtp_usage WHERE smtp_id IN (?, ?)", [hourly, daily]);
     expect(own).toEqual([{ user_id: owner }]);
-    expect(
-      daemon.news
-        .all("account:limited")
-        .map((line) => line.account)
-        .sort(),
-    ).toEqual([hourly, daily, shared]);
+    expect(new Set(daemon.news.all("account:limited").map((line) => line.account))).toEqual(
+      new Set([hourly, daily, shared]),
+    );
     await daemon.assertCleanTermination();
   });
 

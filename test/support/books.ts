@@ -52,6 +52,17 @@ export async function countersOf(db: Pick<Sandbox, "s1">, campaign: number): Pro
   return [row.total_emails, row.sent_emails, row.failed_emails, row.pending_emails];
 }
 
+/** Whom the mails are to, in order of the alphabet. */
+export function recipientsOf(mails: readonly Mail[]): string[] {
+  return mails.map((mail) => mail.to.join()).sort();
+}
+
+/** The accounts that sent a campaign's mails, each once, lowest id first. */
+export async function accountsOf(db: Pick<Sandbox, "s2">, campaign: number): Promise<number[]> {
+  const ids = (await rowsOf(db, campaign)).map((row) => row.smtp_account_id ?? 0);
+  return [...new Set(ids)].sort((a, b) => a - b);
+}
+
 /**
  * Every book of the sandbox agrees to the unit: the queue, campaign_status, smtp_usage, the accounts' counters and what the
  * SMTP server holds of each campaign. `lost` are mails parked as unknown that the server does not have.

@@ -72,7 +72,10 @@ export async function startServerBench(): Promise<ServerBench> {
     const server = await openServer(sandbox, options, () => opened.delete(server));
     const quiet = () => until("no thread of ours to be left", async () => (await threads(options.server)).length === 0);
     opened.add(server);
-    onTestFinished(() => server.close().then(quiet));
+    onTestFinished(async () => {
+      await server.close();
+      await quiet();
+    });
     return server;
   };
   const stop = async () => {
