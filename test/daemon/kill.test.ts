@@ -37,9 +37,12 @@ describe("SIGKILL in mid-campaign", () => {
       await daemon.kill();
       const left = await strandedOf(sandbox);
       const next = await startDaemon(sandbox);
-      const done = await next.news.next("recovery:done");
-      expect(done).toMatchObject({ parked: left.released.length, released: left.untouched.length });
-      parked += done.parked;
+      await next.news.next("lease:taken");
+      if (left.records > 0) {
+        const done = await next.news.next("recovery:done");
+        expect(done).toMatchObject({ parked: left.released.length, released: left.untouched.length });
+      }
+      parked += left.released.length;
       expect((await next.term()).code).toBe(0);
     }
     const last = await startDaemon(sandbox, {}, untilIdle);

@@ -3,6 +3,8 @@ import type { Sandbox } from "./sandbox.js";
 
 /** What a killed daemon left: the rows that its claim records name and that are still processing. */
 export interface Stranded {
+  /** Claim records, those whose rows are all settled included. */
+  readonly records: number;
   /** May have reached a connection. */
   readonly released: readonly number[];
   /** Certainly did not; `before` is what a release must put back. */
@@ -14,7 +16,8 @@ export async function strandedOf({ s2 }: Pick<Sandbox, "s2">): Promise<Stranded>
   const open = new Set(processing.map((row) => row.id));
   const released: number[] = [];
   const untouched: { id: number; status: string; updatedAt: number }[] = [];
-  for (const record of await s2<{ released: number; ids: string }>("SELECT released, ids FROM campaignd_claim")) {
+  const records = await s2<{ released: number; ids: string }>("SELECT released, ids FROM campaignd_claim");
+  for (const record of records) {
     for (const [index, entry] of record.ids.split(",").entries()) {
       const [id = "", status = "", updatedAt = ""] = entry.split(":");
       if (!open.has(Number(id))) continue;
@@ -22,5 +25,5 @@ export async function strandedOf({ s2 }: Pick<Sandbox, "s2">): Promise<Stranded>
       else untouched.push({ id: Number(id), status, updatedAt: Number(updatedAt) });
     }
   }
-  return { released, untouched };
+  return { records: records.length, released, untouched };
 }
