@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { CampaigndError, describe } from "../errors.js";
 import { type Instance, lockName } from "../health/instance.js";
@@ -24,17 +24,18 @@ const ANSWERED_WITHIN = 1000;
  */
 export async function lockStateDir(dir: string, answer: () => Instance): Promise<StateDir> {
   const path = usable(dir);
-  const server = await bind(lockName(path), dir, answer);
+  const callers = new Set<Socket>();
+  const server = await bind(lockName(path), dir, answer, callers);
   const owner = `${machineId()}-${randomUUID()}`;
   const predecessor = exchangeOwner(join(path, OWNER_FILE), owner, dir);
-  return { owner, predecessor, release: () => release(server) };
+  return { owner, predecessor, release: () => release(server, callers) };
 }
 
 /** Nobody who is connected can hold the shutdown: every caller has a second, and none at the end. */
-function release(server: Server): Promise<void> {
+function release(server: Server, callers: ReadonlySet<Socket>): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
-    server.emit("campaignd:release");
+    for (const caller of callers) caller.destroy();
   });
 }
 
@@ -63,11 +64,12 @@ function unusable(dir: string, error: unknown): CampaigndError {
   return new CampaigndError("config", `stateDir ${dir} cannot be used: ${describe(error)}; ${advice}`);
 }
 
-function bind(name: string, dir: string, answer: () => Instance): Promise<Server> {
+function bind(name: string, dir: string, answer: () => Instance, callers: Set<Socket>): Promise<Server> {
   const server = createServer((socket) => {
+    callers.add(socket);
+    socket.on("close", () => callers.delete(socket));
     socket.on("error", () => undefined);
     socket.setTimeout(ANSWERED_WITHIN, () => socket.destroy());
-    server.once("campaignd:release", () => socket.destroy());
     socket.end(JSON.stringify(answer()));
   });
   server.unref();

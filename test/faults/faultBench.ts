@@ -100,7 +100,7 @@ export async function startRun(bench: FaultBench, options: RunOptions = {}): Pro
       expect(systemClock.monotonic() - from).toBeLessThan(timing.recovery);
     },
     completes: async ({ failed = 0 } = {}) => {
-      await daemon.news.next("campaign:completed", () => true, timing.test);
+      await daemon.news.next("campaign:completed", () => true, timing.test / 2);
       const rows = await rowsOf(sandbox, campaign);
       const sent = rows.filter((row) => row.status === "success");
       const parked = rows.filter((row) => /^\[UNKNOWN\]/.test(row.error_message ?? ""));

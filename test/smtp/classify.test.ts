@@ -167,6 +167,22 @@ describe("the text of a verdict", () => {
     expect(verdict.reply).not.toMatch(/[\r\n]/);
     expect(verdict.reply.length).toBeLessThanOrEqual(300);
   });
+
+  test.each([
+    ["500 unrecognized: AUTH PLAIN AGZvb0BiYXIAc2VjcmV0", "AGZvb0BiYXIAc2VjcmV0"],
+    ["501 5.5.2 cannot decode AGZvb0BiYXIAc2VjcmV0==", "AGZvb0BiYXIAc2VjcmV0"],
+    ["535 no such user: LOGIN c2VjcmV0", "c2VjcmV0"],
+  ])("shows no login that the server echoes: %s", (reply, secret) => {
+    const verdict = classify(failure("EAUTH", reply, "AUTH PLAIN"), "login") as Extract<Verdict, { reply: string }>;
+    expect(verdict).toMatchObject({ kind: "refused", class: "auth" });
+    expect(verdict.reply).not.toContain(secret);
+    expect(verdict.reply).toMatch(/^5\d\d .*\*{8}$/);
+  });
+
+  test("keeps words that look like a login when it is not about one", () => {
+    const failed = failure("EENVELOPE", "550 5.1.1 recipient ABCDEFGHIJKLMNOPQRST unknown", "RCPT TO");
+    expect(classify(failed, "envelope")).toMatchObject({ reply: failed.response });
+  });
 });
 
 function table(rows: readonly Row[]): void {

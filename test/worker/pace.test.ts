@@ -151,3 +151,37 @@ describe("a campaign that cannot send", () => {
     expect(said).toHaveLength(1);
   });
 });
+
+describe("a mail that came back because of us", () => {
+  test("makes the next claim wait a second, and twice as long each time it happens again", async () => {
+    const { pace, clock } = setup();
+    for (const rest of [1, 2, 4, 8, 16, 30, 30]) {
+      pace.stumbled();
+      expect(pace.next(seeker, 0)).toEqual({ room: 0, waitMs: seconds(rest) });
+      await clock.advance(seconds(rest) - 1);
+      expect(pace.next(seeker, 0)).toEqual({ room: 0, waitMs: 1 });
+      await clock.advance(1);
+      expect(pace.next(seeker, 0)).toEqual({ room: 20, waitMs: 0 });
+    }
+  });
+
+  test("counts once, however many of its claim come back with it", async () => {
+    const { pace, clock } = setup();
+    for (let mails = 0; mails < 20; mails += 1) pace.stumbled();
+    expect(pace.next(seeker, 0)).toEqual({ room: 0, waitMs: seconds(1) });
+    await clock.advance(seconds(1));
+    pace.stumbled();
+    expect(pace.next(seeker, 0)).toEqual({ room: 0, waitMs: seconds(2) });
+  });
+
+  test("is forgotten once a mail was carried to an answer", async () => {
+    const { pace, clock } = setup();
+    pace.stumbled();
+    await clock.advance(seconds(1));
+    pace.stumbled();
+    await clock.advance(seconds(2));
+    pace.went();
+    pace.stumbled();
+    expect(pace.next(seeker, 0)).toEqual({ room: 0, waitMs: seconds(1) });
+  });
+});
