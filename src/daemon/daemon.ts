@@ -104,7 +104,11 @@ export function assemble(parts: DaemonParts): { services: Service[]; monitor: Mo
     due,
     pendingIndex: probe.pendingIndex,
     batchName: () => `${leadership.epoch}.${++batches}`,
-    window: () => Math.max(2 * connections * rotation.all().length, SMALLEST_WINDOW),
+    window: (markMs: number) => {
+      // As many as may start at once, or as are sent while a mark travels; every row more is one more to park after a kill.
+      const { busy, rate } = rotation.pace();
+      return Math.ceil(Math.max(2 * connections * busy, (1.5 * rate * markMs) / 1000, SMALLEST_WINDOW));
+    },
   };
   const { uniqueRecipient: uniqueKey, wideAddresses } = probe;
   const filling = { ...base, ...config.fill, suppression, epoch, uniqueKey, wideAddresses };
@@ -160,5 +164,5 @@ export function assemble(parts: DaemonParts): { services: Service[]; monitor: Mo
   return { services: [leadership, closing, settler, accounts, due, monitor], monitor };
 }
 
-/** Rows kept released ahead of need even where few connections are open. */
-const SMALLEST_WINDOW = 32;
+/** A mark moves at least so many rows: with a single slow account the marks would else cost more statements than the mails. */
+const SMALLEST_WINDOW = 16;

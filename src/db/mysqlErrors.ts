@@ -17,7 +17,7 @@ const BY_NUMBER: readonly [ErrorKind, readonly number[]][] = [
   ["readOnly", [1290, 1792, 1836]],
   ["contention", [1205, 1213, 1317, 1969, 3024, 1020]],
   ["resources", [1021, 1114, 1030, 1461, 1037, 1038]],
-  ["row", [1062, 1264, 1265, 1366, 1406, 1292, 1267, 1153, 1048, 1300]],
+  ["row", [1062, 1264, 1265, 1366, 1406, 1292, 1267, 1270, 1271, 3854, 1153, 1048, 1300]],
 ];
 
 /** Driver and socket codes of a server that does not answer. */

@@ -13,12 +13,16 @@ export interface BreakerOptions {
   closed(ms: number): void;
 }
 
+/** For so long a write refused for want of space or handles is remembered, milliseconds. */
+const REMEMBERED = 30_000;
+
 /**
  * A circuit breaker for one server: closed; open, so that everybody is refused at once; half-open while the one probe is out.
  * Contention and rows never count: a bad row says nothing about a server.
  */
 export class Breaker {
   private inARow = 0;
+  private shortages = { count: 0, last: Number.NEGATIVE_INFINITY };
   private trouble: Trouble | undefined;
   private since = 0;
   private nextProbe = 0;
@@ -49,6 +53,7 @@ export class Breaker {
   /** The probe was answered: closes. */
   probed(): void {
     this.inARow = 0;
+    this.shortages.count = 0;
     if (this.trouble === undefined) return;
     this.trouble = undefined;
     this.options.closed(this.options.clock.monotonic() - this.since);
@@ -56,14 +61,22 @@ export class Breaker {
 
   /** Opens at once on what a server says of itself, otherwise after several failures in a row; says only the edge. */
   failed(trouble: Trouble, error: unknown): void {
-    this.inARow += 1;
+    const count = trouble === "resources" ? this.countShortage() : ++this.inARow;
     const said = trouble === "misconfigured" || trouble === "schema" || trouble === "readOnly";
-    if (this.trouble === undefined && !said && this.inARow < this.options.failures) return;
+    if (this.trouble === undefined && !said && count < this.options.failures) return;
     const edge = this.trouble === undefined || this.trouble !== trouble;
     if (this.trouble === undefined) this.since = this.options.clock.monotonic();
     this.trouble = trouble;
     this.error = error;
     this.nextProbe = this.options.clock.monotonic() + this.options.probeEvery(trouble);
     if (edge) this.options.opened(trouble, error);
+  }
+
+  /** No success takes these back, only time: a server whose disk is full goes on answering reads. */
+  private countShortage(): number {
+    const now = this.options.clock.monotonic();
+    const count = now - this.shortages.last < REMEMBERED ? this.shortages.count + 1 : 1;
+    this.shortages = { count, last: now };
+    return count;
   }
 }

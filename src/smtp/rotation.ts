@@ -1,21 +1,6 @@
 import { Account, type AccountFacts, type RestRules } from "./account.js";
 import type { Hour } from "./quota.js";
-
-/** A campaign that looks for accounts: those of its owner, or all when it has none; only some servers when it is distributed. */
-export interface Seeker {
-  readonly campaignId: number;
-  readonly owner: number | undefined;
-  readonly servers: ReadonlySet<number> | undefined;
-}
-
-/** A reserved place for one mail at one account. */
-export interface Seat {
-  readonly account: Account;
-  readonly campaignId: number;
-  /** The hour it counts in, once the mail passed the gate. */
-  passed: Hour | undefined;
-  done: boolean;
-}
+import type { Seat, Seeker } from "./seat.js";
 
 export interface RotationOptions extends RestRules {
   readonly connections: number;
@@ -44,6 +29,17 @@ export class Rotation {
 
   all(): readonly Account[] {
     return [...this.accounts.values()];
+  }
+
+  /** How many accounts have mail to send now, and how many mails a second they send together. */
+  pace(): { busy: number; rate: number } {
+    let [busy, rate] = [0, 0];
+    for (const account of this.accounts.values()) {
+      if (account.backlog === 0) continue;
+      busy += 1;
+      rate += account.rate;
+    }
+    return { busy, rate };
   }
 
   account(id: number): Account | undefined {

@@ -1,5 +1,5 @@
 import type { Before } from "../db/claims.js";
-import type { Seat } from "../smtp/rotation.js";
+import type { Seat } from "../smtp/seat.js";
 
 /** One claimed mail; only a Claim can be settled. */
 export interface Claim {

@@ -4,7 +4,8 @@ import type { Database } from "../db/database.js";
 import { type Candidate, freshRows, reopenedRows, windowRows } from "../db/mailBlaster.js";
 import { isKind } from "../errors.js";
 import type { News } from "../events.js";
-import type { Rotation, Seat, Seeker } from "../smtp/rotation.js";
+import type { Rotation } from "../smtp/rotation.js";
+import type { Seat, Seeker } from "../smtp/seat.js";
 import { Batch, type Claim } from "./batch.js";
 import type { DueFeed } from "./dueFeed.js";
 import type { Leadership } from "./leadership.js";
@@ -20,8 +21,8 @@ export interface ClaimerOptions {
   readonly inFlight: Map<number, Claim>;
   /** A new batch's name, never used before. */
   readonly batchName: () => string;
-  /** How many rows to keep released ahead. */
-  readonly window: () => number;
+  /** How many rows to keep released ahead, when moving the mark takes so many milliseconds. */
+  readonly window: (markMs: number) => number;
   readonly pendingIndex: boolean;
 }
 
@@ -30,6 +31,8 @@ const RETRY_EVERY = 500;
 /** Claims mails of one campaign in batches: due ones first, then pending ones behind an advancing cursor. */
 export class Claimer {
   private cursor = 0;
+  /** How long the last marks took, milliseconds. */
+  private markMs = 0;
 
   constructor(
     private readonly campaignId: number,
@@ -80,7 +83,8 @@ export class Claimer {
     rows: readonly (Candidate & { failingFor: number; hasEntry: boolean })[],
     seats: readonly Seat[],
   ): Batch {
-    const { batchName, window, inFlight } = this.options;
+    const { batchName, inFlight } = this.options;
+    const window = () => this.options.window(this.markMs);
     const batch = new Batch(batchName(), Math.min(rows.length, window()), window, (id, released) =>
       this.mark(id, released),
     );
@@ -163,7 +167,10 @@ export class Claimer {
     const { db, leadership, clock } = this.options;
     for (;;) {
       try {
-        return await markReleased(db, leadership.epoch, batchId, released);
+        const from = clock.monotonic();
+        await markReleased(db, leadership.epoch, batchId, released);
+        this.markMs = (this.markMs + clock.monotonic() - from) / 2;
+        return;
       } catch (error) {
         if (isKind(error, "fenced")) leadership.lost(error);
         if (!isKind(error, "unreachable", "contention", "readOnly", "resources")) throw error;

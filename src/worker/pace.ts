@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.js";
 import type { News } from "../events.js";
-import type { Rotation, Seeker } from "../smtp/rotation.js";
+import type { Rotation } from "../smtp/rotation.js";
+import type { Seeker } from "../smtp/seat.js";
 
 export interface PaceOptions {
   readonly news: News;

@@ -32,7 +32,7 @@ export interface SettlerOptions {
   readonly stamp: () => string;
 }
 
-/** From so many on a batch is worth its statements at once; fewer wait up to ten times `every` for company. */
+/** From so many on a batch is worth its statements at once; fewer wait up to ten times `every` for company, unless one goes back. */
 const WORTHWHILE = 40;
 const PATIENCE = 10;
 
@@ -44,6 +44,8 @@ export class Settler implements Service {
   readonly name = "settler";
   private queue: Settling[] = [];
   private oldest = 0;
+  /** A mail that goes back unsent is among them. */
+  private returning = false;
   private seq = 0;
   /** Items of the next batch: halved while a row does not fit. */
   private most: number;
@@ -70,6 +72,7 @@ export class Settler implements Service {
   add(item: Settling): void {
     if (this.queue.length === 0) this.oldest = this.options.clock.monotonic();
     this.queue.push(item);
+    this.returning ||= isReturn(item);
     if (this.queue.length === 1 || this.ripe()) this.loop.nudge();
   }
 
@@ -105,7 +108,8 @@ export class Settler implements Service {
     if (n >= batch || this.draining) return n > 0;
     if (n >= inFlight.size) return true;
     const age = clock.monotonic() - this.oldest;
-    return age >= every * PATIENCE || (age >= every && n >= WORTHWHILE);
+    // After a pause nobody may find an unsent mail in processing for longer than a second.
+    return age >= every * PATIENCE || (age >= every && (n >= WORTHWHILE || this.returning));
   }
 
   private async store(): Promise<void> {
@@ -143,6 +147,7 @@ export class Settler implements Service {
     this.doubt = undefined;
     this.most = Math.min(this.options.batch, this.most * 2);
     this.queue = this.queue.slice(items.length);
+    this.returning = this.queue.some(isReturn);
     this.oldest = clock.monotonic();
     for (const item of items) {
       if (item.counts) rotation.stored(item.claim.seat);
@@ -186,6 +191,8 @@ export class Settler implements Service {
     return napMs;
   }
 }
+
+const isReturn = ({ settlement }: Settling): boolean => settlement.kind === "released";
 
 /** Final outcomes end the entry of a mail that failed before; a release leaves it as it was. */
 function endsEntry({ claim, settlement }: Settling): boolean {

@@ -69,7 +69,7 @@ describe("resolveFile", () => {
     ["a prefix used to climb", "/old/../outside/secret", /outside files\.roots/],
     ["a directory", "sub", /no regular file/],
     ["a pipe, without waiting for it", "pipe", /no regular file/],
-    ["one byte too much", "big.bin", /101 bytes, files\.maxBytes allows 100/],
+    ["one byte too much", "big.bin", /101 bytes, files\.maxFile allows 100/],
     ["a URL that no prefix maps", "https://other.example/a.pdf", /files\.prefixes/],
     ["half a prefix", "https://app.example/storage-old/a.pdf", /files\.prefixes/],
     ["a NUL", "a\0.pdf", /NUL/],

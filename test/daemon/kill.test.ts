@@ -56,7 +56,7 @@ describe("SIGKILL in mid-campaign", () => {
     const unknown = rows.filter((row) => row.error_message?.startsWith("[UNKNOWN]"));
     expect(unknown).toHaveLength(parked);
     expect(rows.filter((row) => row.status === "success")).toHaveLength(800 - parked);
-    // A window of 32 rows ahead, two in flight, and what waits to be stored: never a whole claim of 500.
+    // A window of 16 rows ahead, two in flight, and what waits to be stored: never a whole claim of 500.
     expect(parked / 5).toBeLessThan(80);
     await expectBooksToAgree(sandbox, mails, { lost: unknown.filter((row) => !arrived.has(row.to_mail)).length });
   }, 60_000);

@@ -38,7 +38,7 @@ const TABLE: readonly Line[] = [
   { kind: "resources", codes: [1021, 1114, 1030, 1461], retried: "never", breaker: "counts" },
   {
     kind: "row",
-    codes: [1062, 1264, 1265, 1366, 1406, 1292, 1267, 1153],
+    codes: [1062, 1264, 1265, 1366, 1406, 1292, 1267, 1270, 1271, 1153],
     retried: "never",
     breaker: "untouched",
   },

@@ -56,7 +56,7 @@ describe("tables that are not what they should be", () => {
     const set = (bytes: number) =>
       Promise.all([s1, s2].map((query) => query(`SET GLOBAL max_allowed_packet = ${bytes}`)));
     onTestFinished(async () => void (await set(16 << 20)));
-    const run = await startRun(bench, { addresses: addresses(1000), before: () => set(64 << 10) });
+    const run = await startRun(bench, { addresses: addresses(1000), before: () => set(512 << 10) });
     await run.completes();
     expect(run.daemon.news.all("db:lost")).toEqual([]);
   });

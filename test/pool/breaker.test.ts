@@ -61,7 +61,7 @@ describe("the breaker", () => {
   it("opens at once when the login is refused, and asks as seldom as the pool's health is looked at", async () => {
     const server = await bench.open({ pool: { healthEvery: "1500ms" } });
     await bench.sandbox.s2(`ALTER USER '${LOGIN}'@'127.0.0.1' ACCOUNT LOCK`);
-    onTestFinished(() => void bench.sandbox.s2(`ALTER USER '${LOGIN}'@'127.0.0.1' ACCOUNT UNLOCK`));
+    onTestFinished(async () => void (await bench.sandbox.s2(`ALTER USER '${LOGIN}'@'127.0.0.1' ACCOUNT UNLOCK`)));
     const { ms } = await timed(server.db.run(sleeping(0)));
     expect(ms).toBeLessThan(600);
     expect(server.db.breaker.state).toBe("misconfigured");
@@ -78,7 +78,7 @@ describe("the breaker", () => {
     const server = await bench.open();
     await server.db.run(WRITE);
     await bench.sandbox.s2("SET GLOBAL read_only = 1");
-    onTestFinished(() => void bench.sandbox.s2("SET GLOBAL read_only = 0"));
+    onTestFinished(async () => void (await bench.sandbox.s2("SET GLOBAL read_only = 0")));
     const { error } = await timed(server.db.run(WRITE));
     expect(error).toMatchObject({ kind: "readOnly" });
     expect(server.edges).toEqual(["readOnly"]);
@@ -93,7 +93,7 @@ describe("the breaker", () => {
   it("tells Server 1's read-only state by its variable, having no table there to write to", async () => {
     const server = await bench.open({ server: "emailId", maxConnections: 3 });
     await bench.sandbox.s1("SET GLOBAL read_only = 1");
-    onTestFinished(() => void bench.sandbox.s1("SET GLOBAL read_only = 0"));
+    onTestFinished(async () => void (await bench.sandbox.s1("SET GLOBAL read_only = 0")));
     const write = statement("test.write", "UPDATE campaign_status SET status = status WHERE id = 0");
     await timed(server.db.run(write));
     await systemClock.sleep(2500); // long enough for two probes
@@ -111,6 +111,25 @@ describe("the breaker", () => {
       expect((await timed(server.db.run(twice))).error).toMatchObject({ kind: "row" });
     }
     expect(server.edges).toEqual([]);
+  });
+
+  it("opens when writes find the disk full, though reads are answered in between", async () => {
+    const { s2 } = bench.sandbox;
+    const full = "FOR EACH ROW SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table is full'";
+    for (const when of ["INSERT", "UPDATE"])
+      await s2(`CREATE TRIGGER full_${when} BEFORE ${when} ON campaignd_meta ${full}`);
+    const server = await bench.open({ pool: { healthEvery: "1s" } });
+    const write = statement("test.write", "UPDATE campaignd_meta SET v = v WHERE k = 'schema_version'");
+    for (let i = 0; i < 3; i += 1) {
+      expect(server.edges).toEqual([]);
+      expect((await timed(server.db.run(write))).error).toMatchObject({ kind: "resources" });
+      if (i < 2) await server.db.run(sleeping(0));
+    }
+    expect(server.edges).toEqual(["resources"]);
+    await systemClock.sleep(1500); // long enough for a probe, which must be a write
+    expect(server.edges).toEqual(["resources"]);
+    for (const when of ["INSERT", "UPDATE"]) await s2(`DROP TRIGGER full_${when}`);
+    await server.until(undefined);
   });
 
   it("opens as schema for a missing column, and the rows stay as they are", async () => {

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { hours, minutes, seconds } from "../../src/clock.js";
 import type { AccountFacts } from "../../src/smtp/account.js";
-import { Rotation, type RotationOptions, type Seat, type Seeker } from "../../src/smtp/rotation.js";
+import { Rotation, type RotationOptions } from "../../src/smtp/rotation.js";
+import type { Seat, Seeker } from "../../src/smtp/seat.js";
 import { nextHour, nextMidnight, zonedDate, zonedStamp } from "../../src/zone.js";
 import { ManualClock } from "../support/manualClock.js";
 
