@@ -6,11 +6,11 @@ import { afterAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { describeConfig, loadConfig, parseConfig, sourcesOf } from "../src/config/config.js";
 import { variableOf } from "../src/config/environment.js";
+import { SIZE, SPAN } from "../src/config/quantity.js";
 import { exampleFile } from "../src/config/reference.js";
+import { settings } from "../src/config/settings.js";
 import { leaves } from "../src/config/tree.js";
 import { CampaigndError } from "../src/errors.js";
-import { SIZE, SPAN } from "../src/config/quantity.js";
-import { settings } from "../src/config/settings.js";
 
 const folder = mkdtempSync(join(tmpdir(), "campaignd-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));

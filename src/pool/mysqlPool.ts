@@ -43,11 +43,13 @@ export class MysqlPool {
   private readonly lending: Lending<MysqlSession>;
   private readonly reaper: Reaper;
   private readonly open_ = new Set<MysqlSession>();
+  /** Threads that a failed dial may have left on the server: nothing more is dialled before they are gone. */
+  private stranded = 0;
 
   constructor(private readonly options: MysqlPoolOptions) {
     this.reaper = new Reaper({
       clock: options.clock,
-      open: () => MysqlSession.open(options),
+      open: () => MysqlSession.open(options, (threadId) => void this.reaper.bury(threadId)),
       timeout: options.pingTimeout,
       forgottenAfter: options.sessionTimeout,
       killText: (threadId) => options.killText(threadId),
@@ -68,7 +70,7 @@ export class MysqlPool {
       unfit: (session) => this.unfit(session),
       worthRetrying: (error) => options.worthRetrying(error),
       failed: (error) => options.dialFailed(error),
-      barred: () => options.barred(),
+      barred: () => this.barred(),
     });
   }
 
@@ -79,9 +81,9 @@ export class MysqlPool {
 
   /** A connection of its own, outside the lent ones, e.g. for the lease; give it back with close(). */
   async open(): Promise<MysqlSession> {
-    if (this.options.barred())
+    if (this.barred())
       throw new CampaigndError("unreachable", `no ${this.options.what} is opened for now`, { refused: true });
-    const session = await MysqlSession.open(this.options);
+    const session = await MysqlSession.open(this.options, (threadId) => void this.strand(threadId));
     this.open_.add(session);
     try {
       await this.options.setUp(session);
@@ -95,9 +97,8 @@ export class MysqlPool {
   /** Says good-bye to a sound connection; of a doubtful one ends when the server has let go of its thread. Never rejects. */
   async close(session: MysqlSession): Promise<void> {
     this.open_.delete(session);
-    const wasSound = session.sound;
     await session.close(this.options.pingTimeout);
-    if (!wasSound) await this.reaper.bury(session.threadId);
+    if (!session.sound) await this.reaper.bury(session.threadId);
   }
 
   /** Asks the server one thing in the slot kept free for it, past all that is lent or lost: the breaker's probe. */
@@ -111,6 +112,16 @@ export class MysqlPool {
 
   drain(ms: number): Promise<void> {
     return this.lending.drain(ms);
+  }
+
+  private barred(): boolean {
+    return this.stranded > 0 || this.options.barred();
+  }
+
+  private async strand(threadId: number): Promise<void> {
+    this.stranded += 1;
+    await this.reaper.bury(threadId);
+    this.stranded -= 1;
   }
 
   /** Ping only when idle for a while: a ping costs a round trip. */

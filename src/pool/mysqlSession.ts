@@ -1,4 +1,6 @@
-import { type Connection, createConnection, type QueryOptions } from "mysql2/promise";
+import type { Socket } from "node:net";
+import { type Connection as CoreConnection, createConnection } from "mysql2";
+import type { Connection, QueryOptions } from "mysql2/promise";
 import { after, systemClock } from "../clock.js";
 import { CampaigndError } from "../errors.js";
 
@@ -45,10 +47,13 @@ export class MysqlSession {
     });
   }
 
-  /** Connects and authenticates within `connectTimeout`; throws the driver's error. */
-  static async open(options: SessionOptions): Promise<MysqlSession> {
+  /**
+   * Connects and authenticates within `connectTimeout`; throws the driver's error. Where the server had greeted us before the
+   * connection was lost, `stranded` is told the thread, which may live on there without anybody at the other end.
+   */
+  static async open(options: SessionOptions, stranded: (threadId: number) => void): Promise<MysqlSession> {
     const { address } = options;
-    const connection = await createConnection({
+    const connection = createConnection({
       ...(address.socketPath ? { socketPath: address.socketPath } : { host: address.host, port: address.port }),
       user: address.user,
       password: address.password,
@@ -64,7 +69,14 @@ export class MysqlSession {
       maxPreparedStatements: 50,
       flags: ["-LOCAL_FILES"],
     });
-    return new MysqlSession(connection);
+    try {
+      await connected(connection);
+    } catch (error) {
+      const { connectionId } = connection as { connectionId?: number };
+      if (connectionId !== undefined && !(error as { sqlState?: string }).sqlState) stranded(connectionId);
+      throw error;
+    }
+    return new MysqlSession(connection.promise());
   }
 
   get threadId(): number {
@@ -122,14 +134,25 @@ export class MysqlSession {
     return this.sound;
   }
 
-  /** Says good-bye when the connection is sound, cuts it otherwise; never rejects, never hangs. */
+  /** Says good-bye and waits until the server has closed, or cuts a doubtful one; still sound afterwards means gone there too. */
   async close(timeout: number): Promise<void> {
     try {
-      if (this.sound) await this.within(timeout, "quit", this.connection.end());
+      if (this.sound) await this.within(timeout, "quit", this.quit());
     } catch {
       this.doubted ??= "lost";
     }
     this.cut(new Error("connection is closed"));
+  }
+
+  private async quit(): Promise<void> {
+    const { stream } = this;
+    const closed = new Promise((resolve) => stream.once("close", resolve));
+    await this.connection.end();
+    if (!stream.closed) await closed;
+  }
+
+  private get stream(): Socket {
+    return (this.connection as unknown as { connection: { stream: Socket } }).connection.stream;
   }
 
   private async within<R>(timeout: number, what: string, work: Promise<R>): Promise<R> {
@@ -153,10 +176,17 @@ export class MysqlSession {
 
   /** Ends the socket first: mysql2's own destroy() half-closes it and leaves the waiting caller unanswered for ever. */
   private cut(why: Error): void {
-    const raw = (this.connection as unknown as { connection: { stream: { destroy(error: Error): void } } }).connection;
-    raw.stream.destroy(why);
+    this.stream.destroy(why);
     this.connection.destroy();
   }
+}
+
+function connected(connection: CoreConnection): Promise<void> {
+  return new Promise((resolve, reject) => {
+    connection.once("connect", () => resolve());
+    // For good: what goes wrong once more after the first error would otherwise end the process.
+    connection.on("error", reject);
+  });
 }
 
 /** Only an error that the server itself sent leaves the connection usable. */

@@ -62,6 +62,7 @@ export class Reaper {
       return await work(session);
     } finally {
       await session.close(this.options.timeout);
+      if (!session.sound) void this.bury(session.threadId);
     }
   }
 

@@ -17,7 +17,9 @@ afterAll(() => sandbox.stop());
 async function health(config: string, ...more: string[]): Promise<{ code: number; out: string; ms: number }> {
   const from = systemClock.monotonic();
   const program = join(projectRoot(), "dist/cli/main.js");
-  const child = spawn(process.execPath, [program, "health", "--config", config, ...more], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [program, "health", "--config", config, ...more], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let out = "";
   child.stdout.on("data", (piece) => (out += String(piece)));
   child.stderr.on("data", (piece) => (out += String(piece)));
@@ -55,7 +57,9 @@ describe("campaignd health", () => {
 
   it("sees each clock against the host's", async () => {
     const { out } = await health(sandbox.configFile, "--json");
-    const { findings } = JSON.parse(out) as { findings: Record<"emailId" | "crm", { clock: { differenceMs: number } }> };
+    const { findings } = JSON.parse(out) as {
+      findings: Record<"emailId" | "crm", { clock: { differenceMs: number } }>;
+    };
     expect(Math.abs(findings.emailId.clock.differenceMs)).toBeLessThan(2000);
     expect(Math.abs(findings.crm.clock.differenceMs)).toBeLessThan(2000);
   });

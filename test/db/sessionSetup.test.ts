@@ -64,7 +64,7 @@ describe("a new connection", () => {
     const master = await startMariadb({ dir, name: "master", extra });
     const { port, rootPassword: password } = master;
     const address = { host: "127.0.0.1", port, user: "root", password, database: "mysql" };
-    const session = await MysqlSession.open({ address, connectTimeout: 1000, packets: false });
+    const session = await MysqlSession.open({ address, connectTimeout: 1000, packets: false }, () => undefined);
     const setup = new SessionSetup({
       lockWait: 5000,
       sessionTimeout: 60_000,

@@ -85,6 +85,11 @@ export async function startRun(bench: FaultBench, options: RunOptions = {}): Pro
     const enough = Math.min((await arrived()) + 20, list.length);
     await patiently("mails to go out", async () => (await arrived()) >= enough);
   };
+  const complaints = () => {
+    const counts: Record<string, number> = {};
+    for (const { event, level } of daemon.news.lines) if (level >= 40) counts[event] = (counts[event] ?? 0) + 1;
+    return counts;
+  };
   return {
     campaign,
     daemon,
@@ -112,23 +117,27 @@ export async function startRun(bench: FaultBench, options: RunOptions = {}): Pro
       const mails = await scene.mails();
       expect(new Set(mails.map(({ to }) => to[0])).size, "a mail for each address").toBe(mails.length);
       await expectBooksToAgree(sandbox, mails);
+      const said = complaints();
+      const words = Object.values(said).reduce((sum, count) => sum + count, 0);
+      expect(words, `warnings and errors: ${JSON.stringify(said)}`).toBeLessThanOrEqual(
+        WORDS * (1 + (said["db:lost"] ?? 0)),
+      );
       const exit = await daemon.term();
       expect(exit).toMatchObject({ code: 0, stderr: "" });
       await daemon.assertCleanTermination();
       expect(await highest.emailId.end(), "connections to Server 1").toBeLessThanOrEqual(share.emailId);
       expect(await highest.crm.end(), "connections to Server 2").toBeLessThanOrEqual(share.crm);
     },
-    complaints: () => {
-      const counts: Record<string, number> = {};
-      for (const { event, level } of daemon.news.lines) if (level >= 40) counts[event] = (counts[event] ?? 0) + 1;
-      return counts;
-    },
+    complaints,
     memory: async () => {
       const status = await readFile(`/proc/${daemon.pid}/status`, "utf8");
       return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) * 1024;
     },
   };
 }
+
+/** Lines of warning that an outage may cost, however long it lasts. */
+const WORDS = 8;
 
 /** A fault that lasts for an outage. */
 export const outage = (): Promise<void> => systemClock.sleep(timing.outage);

@@ -26,7 +26,7 @@ afterAll(async () => {
 async function life(): Promise<void> {
   const { rootPassword: password } = sandbox.crm;
   const address = { host: "127.0.0.1", port: proxy.port, user: "root", password, database: "CRM" };
-  const session = await MysqlSession.open({ address, connectTimeout: CONNECT, packets: true });
+  const session = await MysqlSession.open({ address, connectTimeout: CONNECT, packets: true }, () => undefined);
   try {
     await session.query("SELECT REPEAT('x', 1200) AS x", [], ANSWER);
     await session.execute("SELECT ? AS a, REPEAT('y', 800) AS y", [1], ANSWER);

@@ -1,5 +1,6 @@
 import type { Connection } from "mysql2/promise";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { systemClock } from "../../src/clock.js";
 import { statement } from "../../src/db/statement.js";
 import { timed } from "../support/looks.js";
 import { type OpenServer, type ServerBench, sleeping, startServerBench } from "../support/serverBench.js";
@@ -110,6 +111,37 @@ describe("a statement whose deadline passed", () => {
       expect(await values()).toEqual([5, 0]);
       await db.run(ADD, [1]);
       expect(await values()).toEqual([6, 0]);
+    }));
+});
+
+describe("a connection that was lost", () => {
+  it("while it logged in, after the server had greeted, is killed before anything else is dialled", () =>
+    withServer({ maxConnections: 4 }, async ({ db, pool, proxy }) => {
+      // The greeting of 10.11 is under 120 bytes; what follows the login is swallowed, and so is our close.
+      await proxy.set({ slow: 30 });
+      const dial = timed(pool.open());
+      await until("the server to have let us in", async () => (await bench.threads()).length === 1);
+      await proxy.set("hole");
+      expect((await dial).error).toMatchObject({ code: "ETIMEDOUT" });
+      expect(pool.stats().lingering).toBe(1);
+      const [stranded] = await bench.threads();
+      await proxy.set("pass");
+      await until("the stranded thread to be gone", async () => pool.stats().lingering === 0);
+      expect((await bench.threads()).map(({ id }) => id)).not.toContain(stranded?.id);
+      await db.run(sleeping(0));
+    }));
+
+  it("while it said good-bye is killed too", () =>
+    withServer({ maxConnections: 4, pool: { idleLimit: "50ms" } }, async ({ db, pool, proxy }) => {
+      await db.run(sleeping(0));
+      const [before] = await bench.threads();
+      await proxy.set("holeUp");
+      await systemClock.sleep(60); // longer than it may idle: the next use says good-bye to it
+      await timed(db.run(sleeping(0)));
+      expect(pool.stats().lingering).toBeGreaterThan(0);
+      await proxy.set("pass");
+      await until("the lost thread to be gone", async () => pool.stats().lingering === 0);
+      expect((await bench.threads()).map(({ id }) => id)).not.toContain(before?.id);
     }));
 });
 

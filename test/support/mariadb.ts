@@ -23,6 +23,8 @@ export interface MariadbOptions {
   readonly extra?: readonly string[];
   /** Removes the server's folder when its owner dies without stopping it. */
   readonly removeWhenOrphaned?: boolean;
+  /** Asked at each start for a command that runs mariadbd elsewhere, e.g. in a network namespace; root() then takes the socket. */
+  readonly within?: () => readonly string[];
 }
 
 /** One private MariaDB server on 127.0.0.1; it ends with the process that started it, however that dies. */
@@ -51,11 +53,13 @@ export async function startMariadb(options: MariadbOptions): Promise<MariadbServ
   const socket = await socketPath(dir);
   const folder = options.removeWhenOrphaned ? dir : "-";
   let port = options.port ?? (await freePort());
-  const start = () => startProcess(folder, dir, [...serverOptions(dir, socket, port), ...(options.extra ?? [])]);
+  const start = () => {
+    const words = ["mariadbd", ...serverOptions(dir, socket, port), ...(options.extra ?? [])];
+    return startProcess(folder, dir, [...(options.within?.() ?? []), ...words]);
+  };
   const root = () =>
     createConnection({
-      host: "127.0.0.1",
-      port,
+      ...(options.within ? { socketPath: socket } : { host: "127.0.0.1", port }),
       user: "root",
       password: rootPassword,
       multipleStatements: true,
@@ -141,9 +145,9 @@ interface Running {
 }
 
 /** Starts mariadbd under its keeper, in a session of its own so that Ctrl-C of a terminal reaches the owner only. */
-async function startProcess(folder: string, dir: string, options: readonly string[]): Promise<Running> {
+async function startProcess(folder: string, dir: string, command: readonly string[]): Promise<Running> {
   const keeperFile = join(projectRoot(), "test/support/keeper.mjs");
-  const keeper = spawn(process.execPath, [keeperFile, folder, "mariadbd", ...options], {
+  const keeper = spawn(process.execPath, [keeperFile, folder, ...command], {
     cwd: dir,
     detached: true,
     env: SERVER_ENV,
