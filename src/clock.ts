@@ -29,14 +29,3 @@ export function after(ms: number, act: () => void): () => void {
   handle.unref();
   return () => clearTimeout(handle);
 }
-
-/** "4 s", "12 min", "3 h 5 min": a span for people, rounded to what they need. */
-export function humanSpan(ms: number): string {
-  const s = Math.round(ms / 1000);
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (s < 120) return `${s} s`;
-  if (s < 7200) return `${Math.round(s / 60)} min`;
-  const h = Math.floor(s / 3600);
-  const m = Math.round((s % 3600) / 60);
-  return h < 48 ? `${h} h ${m} min` : `${Math.round(h / 24)} d`;
-}

@@ -1,5 +1,5 @@
 import type { Database } from "./database.js";
-import { grants, SIDE_ROWS, SIDE_TABLES } from "./sideTables.js";
+import { SIDE_ROWS, SIDE_TABLES } from "./sideTables.js";
 import { statement } from "./statement.js";
 
 /** The DDL that `schema apply` runs, in order; every statement may run twice. */
@@ -31,5 +31,3 @@ const ADVICE: readonly {
 export function advice(probe: { pendingIndex: boolean; uniqueRecipient: boolean }): string[] {
   return ADVICE.filter(({ when }) => when(probe)).map(({ ddl }) => ddl);
 }
-
-export { grants };

@@ -77,11 +77,6 @@ export class DueFeed implements Service {
     if (entries.length > 0) this.look();
   }
 
-  /** Mails that are due and not claimed yet. */
-  waiting(campaignId: number): number {
-    return this.queues.get(campaignId)?.length ?? 0;
-  }
-
   private async tick(): Promise<number> {
     const { clock } = this.options;
     const early = this.lookAt - clock.monotonic();

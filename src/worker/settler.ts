@@ -65,10 +65,6 @@ export class Settler implements Service {
     });
   }
 
-  get waiting(): number {
-    return this.queue.length;
-  }
-
   add(item: Settling): void {
     if (this.queue.length === 0) this.oldest = this.options.clock.monotonic();
     this.queue.push(item);
